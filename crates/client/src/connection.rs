@@ -4,6 +4,8 @@ pub(crate) mod args;
 pub(crate) mod channel;
 pub(crate) mod contexts;
 pub(crate) mod duration;
+pub(crate) mod login;
+pub(crate) mod oauth;
 pub(crate) mod token;
 
 pub use args::ConnectionArgs;

@@ -10,7 +10,7 @@ mod table;
 pub use self::{
     args::{Format, OutputArgs},
     json::{time, to_json},
-    print::{is_closed_pipe, print, print_text},
+    print::{is_closed_pipe, print, print_note, print_text},
     report::{Column, Report, Table},
     table::escape,
 };

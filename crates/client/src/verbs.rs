@@ -10,6 +10,7 @@ mod events;
 mod get;
 mod list;
 mod locations;
+mod login;
 mod report;
 mod rule;
 mod selection;

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 
 import grpc from '@grpc/grpc-js';
 
+import { Cli } from './cli.js';
 import { Idp, key } from './provider.js';
 import { Service } from './service.js';
 
@@ -30,6 +33,33 @@ for (const algorithm of ['RS256', 'ES256']) {
     assert.deepEqual(caller.scopes, ['logkey:read']);
   });
 }
+
+test('logkey login with client credentials keeps a token and renews it', async () => {
+  const cli = await Cli.create(`http://${service.address}`);
+  try {
+    const secret = path.join(cli.home, 'secret');
+    await writeFile(secret, 'a-secret-for-tests\n');
+    const login = ['login', '--issuer', idp.issuer, '--client-id', 'payments-ES256', '--client-secret-file', secret,
+      '--client-credentials', '--scope', 'logkey:read', '--resource', 'urn:logkey'];
+    const loggedIn = await cli.run(login);
+    assert.equal(loggedIn.code, 0, loggedIn.stderr);
+    assert.equal((await stat(cli.tokens)).mode & 0o777, 0o600);
+    const first = await cli.run(['whoami', '-o', 'json']);
+    assert.equal(JSON.parse(first.stdout).subject, 'payments-ES256', first.stderr);
+    const { token } = await cli.storedTokens();
+    await cli.expire();
+    assert.equal((await cli.run(['whoami'])).code, 0);
+    assert.notEqual((await cli.storedTokens()).token, token);
+
+    await writeFile(secret, 'another');
+    const refusedLogin = await cli.run(['login']);
+    assert.equal(refusedLogin.code, 3, refusedLogin.stderr);
+    assert.match(refusedLogin.stderr, /refused the login: invalid_client/);
+    assert.ok(!`${loggedIn.stderr}${refusedLogin.stderr}`.includes('a-secret-for-tests'));
+  } finally {
+    await cli.remove();
+  }
+});
 
 test('a token for another audience is refused', async () => {
   await assert.rejects(service.caller(await idp.token('payments-ES256', { resource: 'urn:other' })), refused);

@@ -51,6 +51,7 @@ export class Service {
     const [listen, admin] = [await freePort(), await freePort()];
     const config = path.join(service.folder, 'logkey.toml');
     await writeFile(config, settings({ folder: service.folder, listen, admin, issuer, more, atJwt, tenant }));
+    service.address = `127.0.0.1:${listen}`;
     service.admin = `http://127.0.0.1:${admin}`;
     service.process = spawn(process.env.LOGKEY_BINARY, ['serve', '--config', config], { stdio: 'inherit' });
     service.ended = new Promise((ended) => { service.process.once('exit', ended); });

@@ -70,7 +70,8 @@ impl ConnectionArgs {
     /// Completes the options by the context.
     pub(crate) fn resolve(&self) -> Result<Connection, Failure> {
         let contexts = self.contexts.read()?;
-        let context = self.chosen(&contexts)?;
+        let name = self.context_name(&contexts);
+        let context = name.map_or_else(|| Ok(Context::default()), |name| contexts.get(name).cloned())?;
         let server = self.server.clone().or_else(|| context.server.clone());
         let server = server.ok_or_else(|| {
             Failure::Usage(
@@ -83,7 +84,7 @@ impl ConnectionArgs {
         let own = self.client_cert.clone().zip(self.client_key.clone());
         let certificate = own.or_else(|| context.client_cert.clone().zip(context.client_key.clone()));
         let client_certificate = certificate.map(|(cert, key)| ClientCertificate { cert, key });
-        Ok(Connection { server, ca_file, client_certificate, token: self.token_source(&context)? })
+        Ok(Connection { server, ca_file, client_certificate, token: self.token_source(name, &context)? })
     }
 
     /// The context, with these options instead of those that it has.
@@ -98,25 +99,27 @@ impl ConnectionArgs {
             client_key: self.client_key.clone().or(context.client_key),
             token_file: self.token_file.clone().or(token_file),
             token_command: self.token_command.clone().or(token_command),
+            login: context.login,
         }
     }
 
-    fn chosen(&self, contexts: &Contexts) -> Result<Context, Failure> {
-        match self.context.as_ref().or(contexts.current.as_ref()) {
-            Some(name) => contexts.get(name).cloned(),
-            None => Ok(Context::default()),
-        }
+    /// The name of the context that is given or in use.
+    pub(crate) fn context_name<'a>(&'a self, contexts: &'a Contexts) -> Option<&'a str> {
+        self.context.as_deref().or(contexts.current.as_deref())
     }
 
-    fn token_source(&self, context: &Context) -> Result<TokenSource, Failure> {
+    fn token_source(&self, name: Option<&str>, context: &Context) -> Result<TokenSource, Failure> {
         let from_options = TokenSource::new(self.token_file.as_ref(), self.token_command.as_ref());
         let source = from_options
             .or_else(|| self.token.clone().map(TokenSource::Fixed))
             .or_else(|| TokenSource::new(context.token_file.as_ref(), context.token_command.as_ref()));
+        if let (None, Some(name), Some(login)) = (&source, name, &context.login) {
+            return Ok(TokenSource::Login(self.contexts.login_source(name, login)?));
+        }
         source.ok_or_else(|| {
             Failure::Usage(
-                "no token is given: use --token-file, --token-command, LOGKEY_TOKEN, or a context that has one \
-                 of them"
+                "no token is given: use --token-file, --token-command, LOGKEY_TOKEN, a context that has one of \
+                 them, or \"logkey login\""
                     .to_owned(),
             )
         })

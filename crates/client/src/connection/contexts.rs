@@ -6,6 +6,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::login::{Login, LoginSource};
 use crate::failure::Failure;
 
 /// The place of the file below the home directory.
@@ -47,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) token_file: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token_command: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) login: Option<Login>,
 }
 
 // === impl ContextsFile ===
@@ -58,6 +61,12 @@ impl ContextsFile {
         self.contexts_file.clone().or_else(home).ok_or_else(|| {
             Failure::Usage("the home directory is not known: set HOME or LOGKEY_CONTEXTS".to_owned())
         })
+    }
+
+    /// A login with the file of its tokens: beside this one, named like the context.
+    pub(crate) fn login_source(&self, context: &str, login: &Login) -> Result<LoginSource, Failure> {
+        let file = self.path()?.with_file_name("tokens").join(format!("{context}.json"));
+        Ok(LoginSource { login: login.clone(), file })
     }
 
     /// Reads the file. A file that does not exist has no contexts.
@@ -90,6 +99,18 @@ impl ContextsFile {
 // === impl Contexts ===
 
 impl Contexts {
+    /// Stores a context. Its name is also that of the file with its tokens.
+    pub(crate) fn insert(&mut self, name: &str, context: Context) -> Result<(), Failure> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
+            return Err(Failure::Usage(format!(
+                "\"{name}\" cannot name a context; use letters, digits, \".\", \"-\" and \"_\""
+            )));
+        }
+        self.contexts.insert(name.to_owned(), context);
+        Ok(())
+    }
+
     /// The context with this name.
     pub(crate) fn get(&self, name: &str) -> Result<&Context, Failure> {
         self.contexts.get(name).ok_or_else(|| {

@@ -5,6 +5,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use tokio::{process::Command, sync::Mutex};
 use tonic::metadata::{Ascii, MetadataValue};
 
+use super::login::LoginSource;
 use crate::failure::Failure;
 
 /// A token. Its `Debug` does not print it.
@@ -25,6 +26,8 @@ pub(crate) enum TokenSource {
         /// The last output.
         last: Mutex<Option<Token>>,
     },
+    /// The tokens of `logkey login`.
+    Login(LoginSource),
 }
 
 // === impl TokenSource ===
@@ -40,6 +43,7 @@ impl TokenSource {
     pub(crate) async fn token(&self) -> Result<Token, Failure> {
         match self {
             Self::Fixed(token) => Ok(token.clone()),
+            Self::Login(source) => source.token().await,
             Self::File(path) => {
                 let text = tokio::fs::read_to_string(path).await;
                 let cannot = |cause: &dyn fmt::Display| {
@@ -62,7 +66,10 @@ impl TokenSource {
         if let Self::Command { last, .. } = self {
             *last.lock().await = None;
         }
-        let token = self.token().await?;
+        let token = match self {
+            Self::Login(source) => source.renew().await?,
+            Self::Fixed(_) | Self::File(_) | Self::Command { .. } => self.token().await?,
+        };
         Ok(Some(token).filter(|token| token != refused))
     }
 }

@@ -34,6 +34,9 @@ pub enum Failure {
     /// The service answered, and the answer is what the command calls a failure. It has been printed.
     #[error("{0}")]
     Negative(String),
+    /// An issuer refused to log in.
+    #[error("{0}")]
+    Denied(String),
     /// What the command waits for has not happened yet.
     #[error("{0}")]
     NotYet(String),

@@ -21,6 +21,7 @@ pub(super) fn of(failure: &Failure) -> u8 {
         Failure::Usage(_) => USAGE,
         Failure::Refused(status) => of_status(status),
         Failure::Unreachable { .. } | Failure::Timeout { .. } | Failure::NotYet(_) => TRY_AGAIN,
+        Failure::Denied(_) => DENIED,
         Failure::NotFound(_) => NOT_FOUND,
         Failure::In { failure, .. } | Failure::WithHint { failure, .. } => of(failure),
         Failure::Several(failures) => failures.first().map_or(FAILED, of),

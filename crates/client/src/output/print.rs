@@ -39,6 +39,15 @@ pub fn print_text(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Prints a line on standard error: what a person must do before the command goes on.
+///
+/// # Errors
+///
+/// If standard error cannot be written.
+pub fn print_note(text: &str) -> io::Result<()> {
+    writeln!(anstream::stderr().lock(), "{text}")
+}
+
 /// Whether an output ended because its reader closed the pipe, as `head` does.
 #[must_use]
 pub fn is_closed_pipe(error: &io::Error) -> bool {

@@ -4,12 +4,14 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{bulk, change, checks, context, events, get, list, report, rule, usage, whoami};
+use super::{bulk, change, checks, context, events, get, list, login, report, rule, usage, whoami};
 use crate::failure;
 
 /// A command that calls the service.
 #[derive(Debug, Subcommand)]
 pub enum ClientCommand {
+    /// Get a token from an issuer, and keep it with a context
+    Login(login::LoginArgs),
     /// Show how the service identifies you and what your tenant may do
     Whoami(whoami::WhoamiArgs),
     /// Show the key of a log group or of query results
@@ -41,6 +43,7 @@ pub enum ClientCommand {
 /// Runs the command and returns its exit code.
 pub async fn run(command: ClientCommand) -> ExitCode {
     failure::report(match command {
+        ClientCommand::Login(args) => login::run(args).await,
         ClientCommand::Whoami(args) => whoami::run(args).await,
         ClientCommand::Get(args) => get::run(args).await,
         ClientCommand::List(args) => list::run(args).await,

@@ -51,7 +51,7 @@ pub(super) fn run(args: &ContextArgs) -> Result<(), Failure> {
         }
         ContextCommand::Set { name } => {
             let context = contexts.contexts.remove(name).unwrap_or_default();
-            contexts.contexts.insert(name.clone(), args.service.connection.update(context));
+            contexts.insert(name, args.service.connection.update(context))?;
             file.write(&contexts)
         }
         ContextCommand::List => {
@@ -99,6 +99,7 @@ fn print(contexts: &Contexts, names: &[String], args: &ContextArgs) -> Result<()
             "clientKey": context.client_key,
             "tokenFile": context.token_file,
             "tokenCommand": context.token_command,
+            "issuer": context.login.as_ref().map(|login| &login.issuer),
         }));
     }
     let report = Report::new(json!({ "contexts": documents }), table);
@@ -108,5 +109,7 @@ fn print(contexts: &Contexts, names: &[String], args: &ContextArgs) -> Result<()
 /// Where the token of a context comes from.
 fn token(context: &Context) -> String {
     let file = context.token_file.as_ref().map(|file| format!("file {}", file.display()));
-    file.or_else(|| context.token_command.as_ref().map(|line| format!("command {line}"))).unwrap_or_default()
+    let command = || context.token_command.as_ref().map(|line| format!("command {line}"));
+    let login = || context.login.as_ref().map(|login| format!("login at {}", login.issuer));
+    file.or_else(command).or_else(login).unwrap_or_default()
 }

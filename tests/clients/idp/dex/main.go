@@ -24,7 +24,8 @@ func main() {
 	logger := logrus.New()
 	logger.SetLevel(logrus.WarnLevel)
 	store := memory.New(logger)
-	client := storage.Client{ID: "logkey", Secret: "a-secret-for-tests", Name: "logkey", RedirectURIs: []string{redirect}}
+	// The second redirect URI is that of the device flow.
+	client := storage.Client{ID: "logkey", Secret: "a-secret-for-tests", Name: "logkey", RedirectURIs: []string{redirect, "/device/callback"}}
 	if err := store.CreateClient(client); err != nil {
 		log.Fatal(err)
 	}
