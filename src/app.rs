@@ -7,6 +7,7 @@ mod build_snapshot;
 mod clock;
 pub mod descriptors;
 mod error;
+mod gauges;
 mod limits;
 mod maintenance;
 pub mod reload;

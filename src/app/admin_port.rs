@@ -37,7 +37,7 @@ impl AdminPort {
         ];
         let admin = Admin {
             readiness: Arc::clone(&readiness),
-            metrics: Arc::new(move || metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()),
+            metrics: Arc::new(move || metrics.as_ref().map(render).unwrap_or_default()),
             limits: Arc::clone(&limits),
         };
         let served = tokio::spawn(admin::run(listener, admin, stop.clone().cancelled_owned()));
@@ -71,6 +71,12 @@ impl AdminPort {
         self.stop.cancel();
         self.served.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
     }
+}
+
+/// Renders the metrics, with those of the process as they are now.
+fn render(metrics: &PrometheusHandle) -> String {
+    metrics_process::Collector::default().collect();
+    metrics.render()
 }
 
 impl fmt::Debug for AdminPort {

@@ -63,6 +63,7 @@ impl Reloader {
         };
         let outcome = if failure.is_none() { "taken" } else { "refused" };
         metrics::counter!("logkey_reloads_total", "outcome" => outcome).increment(1);
+        metrics::gauge!("logkey_settings_refused").set(if failure.is_none() { 0.0 } else { 1.0 });
         self.record(failure, detail.into()).await;
     }
 

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{
     error::RunError,
+    gauges::Gauges,
     limits,
     maintenance::{self, Reconciler},
     rules::RuleTasks,
@@ -61,6 +62,18 @@ impl App {
         let credentials = tokio::spawn(maintenance::run_credentials_check(self.aws.clone()));
         let coverage_gauges =
             tokio::spawn(maintenance::run_coverage_gauges(self.fleet.coverage_store(), MAINTENANCE_INTERVAL));
+        let gauges = Gauges {
+            log: Arc::clone(&self.log),
+            changes: PendingChangeReader::new(Arc::clone(&self.log)),
+            tree: self.sequencer.prover(),
+            space: Arc::clone(&self.space),
+            leadership: Arc::clone(&self.leadership),
+            current: Arc::clone(&self.current),
+            tls: self.tls.clone(),
+            backend: self.backend.clone(),
+            clock: Arc::clone(&self.clock),
+        };
+        let gauges = tokio::spawn(gauges.run());
         let engine = Engine::new(
             Arc::clone(&self.state),
             self.fleet.clone(),
@@ -78,6 +91,7 @@ impl App {
             fleet: self.fleet.clone(),
             coverage: self.coverage.clone(),
             tls: self.tls.clone(),
+            tenant_label: self.settings.telemetry.tenant_label,
             readiness: admin.readiness(),
         };
         let config = self.settings.server.grpc.clone();
@@ -115,6 +129,7 @@ impl App {
         maintenance.abort();
         credentials.abort();
         coverage_gauges.abort();
+        gauges.abort();
         reconciler.abort();
         let admin = admin.close().await;
         result.map_err(RunError::Grpc).and(admin.map_err(RunError::Admin))

@@ -119,6 +119,7 @@ impl App {
             log: store.log,
             monitored,
             leadership,
+            space: store.space,
             sequencer,
             sinks,
             current,

@@ -1,11 +1,14 @@
 //! Sets up the log lines and metrics of this process, once.
 
+mod metrics;
+
 use std::io::{self, IsTerminal as _};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use thiserror::Error;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
+pub use self::metrics::{METRICS, Metric, MetricKind};
 use crate::config::{LogFormat, Telemetry};
 
 /// The upper bounds of the buckets of every latency histogram, in seconds.
@@ -30,10 +33,12 @@ pub enum TelemetryError {
 /// [`TelemetryError`] if this process already did so.
 pub fn init(settings: &Telemetry) -> Result<PrometheusHandle, TelemetryError> {
     log_lines(settings)?;
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &LATENCIES)
         .and_then(PrometheusBuilder::install_recorder)
-        .map_err(TelemetryError::Metrics)
+        .map_err(TelemetryError::Metrics)?;
+    metrics::register(settings.tenant_label);
+    Ok(handle)
 }
 
 fn log_lines(settings: &Telemetry) -> Result<(), TelemetryError> {

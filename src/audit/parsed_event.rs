@@ -63,6 +63,8 @@ pub struct ParsedEvent {
     pub closes: Option<String>,
     /// `unmapped.logkey.job`: the bulk job of the operation.
     pub job: Option<String>,
+    /// `unmapped.logkey.trace_id`: the trace of the call.
+    pub trace: Option<String>,
     /// What an `Archive` event says.
     pub archived: Option<ArchivedEvent>,
     /// What a `RotateKey` event says.
@@ -149,6 +151,7 @@ impl TryFrom<&StoredEvent> for ParsedEvent {
             status,
             closes: owned(own.closes),
             job: owned(own.job),
+            trace: owned(own.trace_id),
             archived: own.archived_last.zip(owned(own.archived_root)).map(|(last, root)| ArchivedEvent {
                 last,
                 root,

@@ -141,6 +141,7 @@ fn change(stored: &StoredEvent) -> Option<PendingChange> {
             previous: parse_intent(view.previous_key.as_ref()),
         },
         job: parse_intent(view.job.as_ref()),
+        trace: parse_intent(view.trace.as_ref()),
         ..Event::for_service(AuditOperation::Start, view.time)
     };
     Some(PendingChange { intent: EventId(view.id.parse().ok()?), event })

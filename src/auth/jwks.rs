@@ -80,6 +80,11 @@ struct RefreshTask<S> {
 impl Jwks {
     /// Starts the first fetch without waiting for it. Requires a Tokio runtime.
     pub(super) fn start(issuer: &str, refresh: Refresh, source: impl FetchKeys) -> Self {
+        for outcome in ["ok", "failed"] {
+            let issuer = issuer.to_owned();
+            metrics::counter!("logkey_jwks_fetches_total", "issuer" => issuer, "outcome" => outcome)
+                .increment(0);
+        }
         let empty = KeySetState { keys: None, failure: Some(Arc::new(FetchError::NotYet)) };
         let state = Arc::new(ArcSwap::from_pointee(empty));
         let refresh_requested = Arc::new(Notify::new());
@@ -137,6 +142,11 @@ impl Jwks {
         }
         self.refresh_requested.notify_one();
         attempts.wait_for(|now| now.completed != before.completed).await.is_ok()
+    }
+
+    /// The time since the current keys were fetched. `None` before the first success.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.state.load().keys.as_ref().map(|fetched| fetched.at.elapsed())
     }
 
     /// The time until the next fetch may start.

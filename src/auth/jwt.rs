@@ -42,6 +42,11 @@ enum Rejection {
 // === impl JwtAuthn ===
 
 impl JwtAuthn {
+    /// The time since each issuer's keys were fetched, for the issuers whose keys ever were.
+    pub fn key_ages(&self) -> impl Iterator<Item = (&str, std::time::Duration)> {
+        self.issuers.values().filter_map(|issuer| Some((&*issuer.name, issuer.keys.age()?)))
+    }
+
     /// Starts to fetch the issuers' keys without waiting for them. Requires a Tokio runtime.
     ///
     /// # Errors

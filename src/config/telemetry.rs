@@ -1,4 +1,4 @@
-//! `[telemetry]`: the log lines of the service.
+//! `[telemetry]`: the log lines and metrics of the service.
 
 use tracing_subscriber::EnvFilter;
 
@@ -7,13 +7,15 @@ use super::{section::Section, tree::Node, value, value::ValueError};
 /// Default of `telemetry.log_level`.
 const LEVEL: &str = "info";
 
-/// The settings of the log lines.
+/// The settings of the log lines and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telemetry {
     /// The format of log lines.
     pub log_format: LogFormat,
     /// A filter in the syntax of `tracing_subscriber::EnvFilter`: `info`, or `info,logkey=debug`.
     pub log_level: Box<str>,
+    /// Whether `logkey_requests_total` has the tenant as a label.
+    pub tenant_label: bool,
 }
 
 /// The format of log lines.
@@ -33,6 +35,7 @@ pub(super) fn read(section: &Section<'_>) -> Telemetry {
     Telemetry {
         log_format: section.or_default("log_format", LogFormat::Auto, value::one_of(&words)),
         log_level: section.or_default("log_level", LEVEL.into(), filter),
+        tenant_label: section.or_default("tenant_label", false, value::boolean),
     }
 }
 

@@ -1,10 +1,17 @@
 //! The metadata of one call. The edge creates it; the use cases, policy and the audit log use it.
 
+mod summary;
+mod trace_id;
+
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Instant};
 
 use thiserror::Error;
 use uuid::Uuid;
 
+pub use self::{
+    summary::CallSummary,
+    trace_id::{InvalidTraceparent, TraceId},
+};
 use super::fleet_kind::FleetKind;
 
 /// Maximum length of a client's request id that the service adopts.
@@ -25,6 +32,8 @@ pub struct Call {
     pub source: Option<IpAddr>,
     /// The client's `user-agent`, with a bounded length.
     pub unverified_user_agent: Option<Box<str>>,
+    /// What the log line says about the call.
+    pub summary: CallSummary,
     /// When the call arrived.
     pub received: Instant,
     /// When the service responds at the latest.

@@ -73,6 +73,9 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 // === impl SinkError ===
 
 impl SinkError {
+    /// Every cause.
+    pub const CAUSES: [&str; 4] = ["throttled", "missing", "refused", "failed"];
+
     /// The cause as a label for metrics.
     #[must_use]
     pub fn cause(&self) -> &'static str {

@@ -188,6 +188,22 @@ pub trait EventReader: Send + Sync + 'static {
     async fn count_misplaced(&self) -> Result<u64, Unavailable>;
 }
 
+/// The space that the store takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreSize {
+    /// The size of the store, in bytes.
+    pub bytes: u64,
+    /// The free space on its file system, in bytes. `None` if a server has the store.
+    pub free: Option<u64>,
+}
+
+/// Measures the store.
+#[async_trait]
+pub trait StoreSpace: Send + Sync + 'static {
+    /// The space that the store takes now.
+    async fn size(&self) -> Result<StoreSize, Unavailable>;
+}
+
 /// Removes events that were moved to an archive.
 #[async_trait]
 pub trait ArchivedEvents: Send + Sync + 'static {

@@ -48,6 +48,8 @@ pub struct Services {
     pub coverage: CoverageQueries,
     /// The certificates; `None` serves without TLS.
     pub tls: Option<Arc<Tls>>,
+    /// Whether `logkey_requests_total` has the tenant as a label.
+    pub tenant_label: bool,
     /// Whether the service can serve calls, for health checks.
     pub readiness: Arc<Readiness>,
 }
@@ -95,7 +97,8 @@ pub async fn run(
     let routes = routes(&config, &parts.ports, handler, health).map_err(ServeError::Reflection)?.prepare();
     let limiter = ConnectionLimiter::new(config.connections, config.trusted_proxies.clone());
     let incoming = acceptor::connections(listener, parts.tls, limiter);
-    let trace = Trace::new(config.request_timeout, config.trusted_proxies.clone(), calls.clone());
+    let trace = Trace::new(config.request_timeout, config.trusted_proxies.clone(), calls.clone())
+        .count_tenants(parts.tenant_label);
     let pool = descriptors().map_err(ServeError::Descriptors)?;
     let stack = request_stack(trace, &pool, &config.allowed_origins);
     let server = http2::server(config.lifetime).layer(stack);

@@ -12,6 +12,7 @@ use crate::ports::{
     bulk::{BulkJobs, BulkQueue},
     coverage::CoverageStore,
     rules::{RepairLog, RuleSchedule, RuleStore},
+    store::StoreSpace,
 };
 
 /// A read-only store.
@@ -44,6 +45,8 @@ pub struct Store {
     pub archived: Arc<dyn ArchivedEvents>,
     /// Whether this process is the leader.
     pub leadership: Arc<dyn Leadership>,
+    /// Measures the store.
+    pub space: Arc<dyn StoreSpace>,
     /// Stores bulk jobs.
     pub jobs: Arc<dyn BulkJobs>,
     /// Distributes the work of bulk jobs.
@@ -69,6 +72,7 @@ trait Backend:
     + SinkStore
     + ArchivedEvents
     + Leadership
+    + StoreSpace
     + Transactions
     + Send
     + Sync
@@ -139,6 +143,7 @@ impl Store {
             sinks: store.clone(),
             archived: store.clone(),
             leadership: store.clone(),
+            space: store.clone(),
         }
     }
 }

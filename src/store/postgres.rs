@@ -11,6 +11,7 @@ mod leader;
 mod read;
 mod schema;
 mod server;
+mod space;
 mod transaction;
 mod tree;
 mod write;

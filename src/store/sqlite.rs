@@ -11,6 +11,7 @@ mod history;
 mod read;
 mod select;
 mod sinks;
+mod space;
 mod transaction;
 mod tree;
 mod wal;

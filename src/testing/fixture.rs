@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::domain::{
-    call::{Action, Call, RequestId},
+    call::{Action, Call, CallSummary, RequestId},
     principal::{PolicyClaims, Principal},
     tenant::{AccountGrant, Limits, Tenant},
     time::Timestamp,
@@ -78,6 +78,7 @@ pub fn call(action: Action, timeout: Duration) -> Call {
         action,
         source: None,
         unverified_user_agent: None,
+        summary: CallSummary::default(),
         received,
         deadline: received + timeout,
     }

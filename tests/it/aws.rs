@@ -119,6 +119,7 @@ impl TestEnv {
             action: Action::Unknown,
             source: None,
             unverified_user_agent: None,
+            summary: logkey::domain::call::CallSummary::default(),
             received: now,
             deadline: now,
         };

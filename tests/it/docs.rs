@@ -9,6 +9,7 @@ use std::{
 };
 
 use logkey::{
+    app::telemetry::METRICS,
     config::{EmptyEnv, Settings},
     domain::reason::Reason,
     sandbox::seed::{KeySeed, PolicyText, RoleSeed},
@@ -197,45 +198,108 @@ fn the_settings_in_the_kubernetes_manifests_are_valid() {
     assert!(settings.server.tls.is_some());
 }
 
-/// The names of all metrics in the files below a folder.
-fn metrics(folder: &Path, ending: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+/// The words in a text that begin like the name of a metric.
+fn metrics(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words
+        .filter(|word| word.starts_with("logkey_"))
+        .map(|word| word.trim_end_matches("_bucket").trim_end_matches("_sum"))
+        .collect()
+}
+
+/// The text of every file with this ending below a folder.
+fn texts(folder: &Path, ending: &str) -> String {
+    let mut all = String::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            names.extend(metrics(&path, ending));
+            all.push_str(&texts(&path, ending));
         } else if path.extension().is_some_and(|extension| extension == ending) {
-            let text = fs::read_to_string(&path).unwrap();
-            for (at, _) in text.match_indices("logkey_") {
-                let rest = &text[at..];
-                let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len());
-                let name = &rest[..end];
-                let metric = ["_total", "_seconds", "_second", "_connections", "_lanes", "_sessions"];
-                let metric = metric
-                    .iter()
-                    .chain(&["_waiting", "_budgets", "_jobs", "_items"])
-                    .any(|it| name.ends_with(it));
-                if let Some(name) = name.strip_suffix("_bucket").or(metric.then_some(name)) {
-                    names.insert(name.to_owned());
-                }
-            }
+            all.push_str(&fs::read_to_string(&path).unwrap());
         }
     }
-    names
+    all
+}
+
+fn known_metrics() -> BTreeSet<&'static str> {
+    METRICS.iter().map(|metric| metric.name).collect()
 }
 
 #[test]
-fn metrics_are_documented_and_alerts_and_panels_use_known_ones() {
-    let in_code = metrics(&root().join("src"), "rs");
-    assert!(in_code.len() > 15, "{in_code:?}");
-    assert_eq!(metrics(&root().join("docs"), "md"), in_code);
+fn every_metric_is_described_documented_and_used_by_its_name() {
+    let known = known_metrics();
+    let sources = texts(&root().join("src"), "rs");
+    let literals: BTreeSet<&str> = sources
+        .split('"')
+        .filter(|text| text.starts_with("logkey_") && !text.contains("__") && metrics(text).contains(text))
+        .collect();
+    let undescribed: Vec<_> = literals.difference(&known).collect();
+    assert!(undescribed.is_empty(), "no help text in app/telemetry/metrics.rs: {undescribed:?}");
+    let pages = texts(&root().join("docs"), "md");
+    let documented = metrics(&pages);
+    let undocumented: Vec<_> = known.difference(&documented).collect();
+    assert!(undocumented.is_empty(), "not in docs: {undocumented:?}");
     for (folder, ending) in [("deploy/prometheus", "yaml"), ("deploy/grafana", "json")] {
-        let in_folder = metrics(&root().join(folder), ending);
-        assert!(
-            !in_folder.is_empty() && in_folder.is_subset(&in_code),
-            "{folder}: {:?}",
-            in_folder.difference(&in_code)
-        );
+        let text = texts(&root().join(folder), ending);
+        let used = metrics(&text);
+        assert!(!used.is_empty() && used.is_subset(&known), "{folder}: {:?}", used.difference(&known));
+    }
+}
+
+/// The name of each alert with its expression.
+fn alerts() -> Vec<(String, String)> {
+    let text = fs::read_to_string(root().join("deploy/prometheus/alerts.yaml")).unwrap();
+    let rule = |rule: &str| {
+        let name = rule.lines().next().unwrap().to_owned();
+        let expression = rule.split_once("expr:").unwrap().1.split_once("labels: {").unwrap().0;
+        (name, expression.to_owned())
+    };
+    text.split("- alert: ").skip(1).map(rule).collect()
+}
+
+#[test]
+fn the_dashboard_shows_every_metric_that_an_alert_uses_for_each_instance() {
+    let text = fs::read_to_string(root().join("deploy/grafana/logkey.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    assert!(variables.iter().any(|variable| variable["name"] == "instance"), "{variables:?}");
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let expressions: Vec<&str> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
+    for expression in &expressions {
+        assert!(expression.contains("instance=~\"$instance\""), "{expression}");
+    }
+    let all = expressions.join(" ");
+    let shown = metrics(&all);
+    for (name, expression) in alerts() {
+        let missing: Vec<_> = metrics(&expression).difference(&shown).copied().collect();
+        assert!(missing.is_empty(), "{name}: {missing:?}");
+    }
+}
+
+#[test]
+fn every_alert_is_shown_to_fire_and_to_resolve() {
+    let cases = texts(&root().join("tests/alerts"), "yaml");
+    let alerts = alerts();
+    assert!(alerts.len() > 20, "{alerts:?}");
+    for (name, _) in alerts {
+        assert!(cases.contains(&format!("alertname: {name}\n        exp_alerts:\n")), "{name} never fires");
+        assert!(cases.contains(&format!("alertname: {name}, exp_alerts: [] }}")), "{name} never resolves");
+    }
+}
+
+#[test]
+fn the_alerts_match_the_job_that_prometheus_gives_the_service() {
+    // Prometheus's operator names the job like the Service that it scrapes.
+    let services = fs::read_to_string(root().join("deploy/kubernetes/service.yaml")).unwrap();
+    let of_admin = services.split("---").find(|service| service.contains("targetPort: admin")).unwrap();
+    let name = of_admin.split_once("name: ").unwrap().1.lines().next().unwrap();
+    assert_eq!(name, "logkey-admin");
+    for (alert, expression) in alerts() {
+        if let Some((_, rest)) = expression.split_once("job") {
+            let by_label = expression.contains("by (job)") || expression.contains("on (job)");
+            assert!(by_label || rest.starts_with("=~\"logkey(-admin)?\""), "{alert}: {expression}");
+        }
     }
 }
 

@@ -38,6 +38,7 @@ mod language;
 mod layering;
 mod limits;
 mod main_job;
+mod observability;
 mod onboarding;
 mod policies;
 mod process;

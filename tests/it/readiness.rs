@@ -30,7 +30,7 @@ const HEALTH_SERVICES: [&str; 7] = [
 const MAX_POLLS: u32 = 6_000;
 
 /// Polls until `done` returns true.
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     for _ in 0..MAX_POLLS {
         if done().await {
             return;
@@ -52,12 +52,12 @@ async fn health(channel: Channel) -> Vec<ServingStatus> {
 }
 
 /// A new connection.
-async fn connect(address: SocketAddr) -> Result<Channel, tonic::transport::Error> {
+pub(crate) async fn connect(address: SocketAddr) -> Result<Channel, tonic::transport::Error> {
     Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await
 }
 
 /// The status of a probe, or 0 without a response, and its body.
-async fn probe(admin: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) async fn probe(admin: SocketAddr, path: &str) -> (u16, String) {
     match reqwest::get(format!("http://{admin}/{path}")).await {
         Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap()),
         Err(_refused) => (0, String::new()),

@@ -171,7 +171,8 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
     let coverage = CoverageQueries::new(CoveragePorts { store: store.coverage, rules: store.rules });
     let readiness = Readiness::starting();
     readiness.begin_serving(Findings::default);
-    let parts = Services { ports: layers, state, audit: reads, fleet, coverage, tls, readiness };
+    let parts =
+        Services { ports: layers, state, audit: reads, fleet, coverage, tls, tenant_label: false, readiness };
     let served = tokio::spawn(server::run(listener, config, parts, async {
         drop(stopped.await);
     }));

@@ -6,7 +6,8 @@ declare -A about=(
   [shell]="shellcheck on the shell scripts"
   [rolling]="three replicas behind HAProxy are restarted one after the other under load; no call is lost (1 minute)"
   [proto]="proto/: buf lint, buf format, no change that breaks clients of its first version, clients in four languages"
-  [alerts]="promtool: the alerts are valid, and those of the fleet fire when they should"
+  [alerts]="promtool: the alerts are valid, and each one fires and resolves when it should"
+  [alerting]="a real Prometheus and real faults: disk full, disk hangs, refused reload, defect, expired certificate (2 minutes)"
   [clippy]="clippy on all targets and on the release features, warnings denied"
   [deny]="cargo-deny: licenses, sources and bans of the dependencies; advisories where their database is reachable"
   [doc]="the API documentation builds, warnings denied"
@@ -68,6 +69,15 @@ part_proto_generate() {
 part_alerts() {
   command -v promtool >/dev/null || debian_package prometheus || return
   promtool check rules deploy/prometheus/alerts.yaml && promtool test rules tests/alerts/*.yaml
+}
+
+# Needs root: it mounts a small file system.
+part_alerting() {
+  command -v prometheus >/dev/null || debian_package prometheus || return
+  command -v cc >/dev/null || debian_package gcc || return
+  python_env clients tests/clients/requirements.txt && built || return
+  as_root env LOGKEY_BINARY="$LOGKEY_BINARY" PYTHONDONTWRITEBYTECODE=1 \
+    "$venv/bin/python" tests/clients/alerting/run.py
 }
 
 part_clippy() {

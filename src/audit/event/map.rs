@@ -247,6 +247,7 @@ pub(super) fn logkey_fields<'e>(event: &'e Event, closes: Option<&'e str>) -> Lo
             .map(|id| bounded(id, MAX_AWS_ID))
             .collect(),
         job: event.job.map(|job| Cow::<str>::Owned(job.to_string()).into()),
+        trace_id: event.trace.map(|trace| Cow::<str>::Owned(trace.to_string()).into()),
         archived_last: archived.map(|(last, _)| last),
         archived_root: archived.map(|(_, root)| root.into()),
         old_verifier: rotated.map(|(from, _)| from.into()),

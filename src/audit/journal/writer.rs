@@ -341,6 +341,7 @@ impl Writer {
                 }
                 Err(_elapsed) => tracing::warn!("the store does not respond"),
             }
+            metrics::counter!("logkey_audit_failures_total").increment(1);
             if self.queue.is_closed()
                 && Instant::now() >= *give_up.get_or_insert(Instant::now() + self.config.close_within)
             {

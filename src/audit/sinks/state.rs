@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::audit::event;
+use crate::{audit::event, ports::sink::SinkError};
 
 /// Whether a sink fails, for what cause, and since when.
 #[derive(Debug)]
@@ -18,6 +18,11 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(name: Box<str>) -> Self {
+        for cause in SinkError::CAUSES.into_iter().chain(["store"]) {
+            let sink = name.to_string();
+            metrics::counter!("logkey_audit_sink_failures_total", "sink" => sink, "cause" => cause)
+                .increment(0);
+        }
         Self { name, failing: None }
     }
 

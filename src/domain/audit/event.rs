@@ -6,7 +6,7 @@ use super::{finding::FindingRecord, id::EventId};
 use crate::domain::{
     arn::KmsKeyArn,
     association::Resource,
-    call::{Action, Call, RequestId},
+    call::{Action, Call, RequestId, TraceId},
     fleet::job_id::JobId,
     principal::{Delegation, Principal},
     reason::Reason,
@@ -45,6 +45,8 @@ pub struct Event {
     pub detail: Option<Box<str>>,
     /// The bulk job that the operation belongs to.
     pub job: Option<JobId>,
+    /// The trace of the call, if its caller has one.
+    pub trace: Option<TraceId>,
     /// The change of the audit log itself, if the event records one.
     pub log: Option<LogEvent>,
     /// The finding, if the event records one.
@@ -213,7 +215,7 @@ impl Event {
     #[must_use]
     pub fn for_call(call: &Call, principal: Option<&Principal>, kind: Kind, time: Timestamp) -> Self {
         let event = Self::empty(kind, AuditOperation::Rpc(call.action), call.request_id.clone(), time);
-        Self { actor: Actor::from_call(call, principal), ..event }
+        Self { actor: Actor::from_call(call, principal), trace: call.summary.trace(), ..event }
     }
 
     /// A lifecycle event of the service itself, with a new request id. Every other field is empty.
@@ -238,6 +240,7 @@ impl Event {
             end: None,
             detail: None,
             job: None,
+            trace: None,
             log: None,
             finding: None,
             count: 1,

@@ -266,6 +266,8 @@ pub(crate) struct LogkeyFields<'e> {
     pub(crate) aws_request_ids: Vec<Text<'e>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) job: Option<Text<'e>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) trace_id: Option<Text<'e>>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) latency_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -72,6 +72,7 @@ impl Middleware for Authn {
                         let principal = match delegated {
                             Ok(principal) => principal,
                             Err(refusal) => {
+                                call.summary.set_principal(&verified);
                                 self.rejections.record(&call, Some(&verified), refusal.reason());
                                 return Ok(status::from_refusal(&call, &refusal).into_http());
                             }
@@ -79,6 +80,7 @@ impl Middleware for Authn {
                         if let Some(peer) = request.extensions().get::<Peer>() {
                             peer.connection.set_authenticated();
                         }
+                        call.summary.set_principal(&principal);
                         request.headers_mut().remove(AUTHORIZATION);
                         if let Some(token) = token {
                             request.extensions_mut().insert(token);

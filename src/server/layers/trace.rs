@@ -10,6 +10,7 @@ use std::{
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use metrics::{counter, histogram};
 use tokio_util::task::TaskTracker;
 use tonic::{Status, body::Body};
 use tracing::Instrument as _;
@@ -20,7 +21,10 @@ use super::{
     middleware::{Middleware, Next},
 };
 use crate::{
-    domain::call::{Action, Call, RequestId},
+    domain::{
+        call::{Action, Call, CallSummary, RequestId, TraceId},
+        reason::Reason,
+    },
     server::{
         grpc::status,
         transport::{connection::Peer, source::TrustedProxies},
@@ -29,6 +33,8 @@ use crate::{
 
 /// The request id, in requests and in responses.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The trace that the caller's span belongs to (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The longest `user-agent` that is kept, in characters; the rest is cut off.
 const MAX_USER_AGENT: usize = 256;
 /// The fraction of a client's timeout that is reserved, so that the response reaches the client in time.
@@ -47,6 +53,8 @@ pub(in crate::server) struct Trace {
     calls: TaskTracker,
     /// Decides which calls get a log line.
     lines: Arc<LogSampler>,
+    /// Whether `logkey_requests_total` has the tenant as a label.
+    count_tenants: bool,
 }
 
 // === impl Trace ===
@@ -57,7 +65,12 @@ impl Trace {
         trusted_proxies: TrustedProxies,
         calls: TaskTracker,
     ) -> Self {
-        Self { request_timeout, trusted_proxies, calls, lines: Arc::default() }
+        Self { request_timeout, trusted_proxies, calls, lines: Arc::default(), count_tenants: false }
+    }
+
+    /// Adds the tenant to the labels of `logkey_requests_total`.
+    pub(in crate::server) fn count_tenants(self, count_tenants: bool) -> Self {
+        Self { count_tenants, ..self }
     }
 }
 
@@ -65,11 +78,16 @@ impl Middleware for Trace {
     async fn run<S: Next>(self, mut request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
         let _in_flight = self.calls.token();
         let call = Arc::new(new_call(&request, &self));
-        let lines = self.lines;
+        let (lines, count_tenants) = (self.lines, self.count_tenants);
         request.extensions_mut().insert(Arc::clone(&call));
         let path: Box<str> = request.uri().path().into();
         // At the level `error`, so that errors name their call even if lower levels are not logged.
-        let span = tracing::error_span!("call", request_id = %call.request_id, rpc = %call.action);
+        let span = tracing::error_span!(
+            "call",
+            request_id = %call.request_id,
+            rpc = %call.action,
+            trace_id = call.summary.trace().map(tracing::field::display),
+        );
         let run = async move {
             let response = AssertUnwindSafe(next.call(request)).catch_unwind().await;
             let mut response = match response {
@@ -83,7 +101,7 @@ impl Middleware for Trace {
                 response.headers_mut().insert(REQUEST_ID, id);
             }
             mark_never_indexed(response.headers_mut());
-            log_and_count(&call, &path, response.headers(), &lines);
+            log_and_count(&call, &path, response.headers(), &lines, count_tenants);
             Ok(response)
         };
         run.instrument(span).await
@@ -111,15 +129,27 @@ fn new_call(request: &Request<Body>, trace: &Trace) -> Call {
     let limit = client_timeout(headers).ok().flatten().map_or(request_timeout, |limit| {
         limit.saturating_sub((limit / CLOCK_MARGIN).min(MAX_MARGIN)).min(request_timeout)
     });
+    let summary = CallSummary::default();
+    if let Some(trace) = trace_of(headers) {
+        summary.set_trace(trace);
+    }
     Call {
         request_id: request_id.unwrap_or_else(RequestId::new_v7),
         action: action(request.uri().path()),
         source: peer.map(|peer| trace.trusted_proxies.source(peer.address.ip(), headers)),
         unverified_user_agent: text(&http::header::USER_AGENT)
             .map(|agent| agent.chars().take(MAX_USER_AGENT).collect()),
+        summary,
         received,
         deadline: received + limit,
     }
+}
+
+/// The trace of the caller. More than one `traceparent` counts as none, because neither is a safe choice.
+fn trace_of(headers: &HeaderMap) -> Option<TraceId> {
+    let mut entries = headers.get_all(TRACEPARENT).iter();
+    let only = entries.next().filter(|_| entries.next().is_none())?;
+    TraceId::from_traceparent(only.to_str().ok()?).ok()
 }
 
 /// The RPC of a path, which has the form `/package.Service/Method`.
@@ -131,19 +161,43 @@ fn action(path: &str) -> Action {
 }
 
 /// Writes the log line and the metrics of a call, except for health probes and reflection.
-fn log_and_count(call: &Call, path: &str, headers: &HeaderMap, lines: &LogSampler) {
+fn log_and_count(call: &Call, path: &str, headers: &HeaderMap, lines: &LogSampler, count_tenants: bool) {
     let now = Instant::now();
     let latency = now - call.received;
     let code = status::code_name(headers);
     if call.action == Action::Unknown && (code == "OK" || path.starts_with("/grpc.")) {
         return;
     }
-    metrics::counter!("logkey_requests_total", "rpc" => call.action.as_str(), "code" => code).increment(1);
-    metrics::histogram!("logkey_request_seconds", "rpc" => call.action.as_str())
-        .record(latency.as_secs_f64());
+    let summary = &call.summary;
+    let tenant = summary.principal().map(|principal| principal.tenant.as_str());
+    if count_tenants {
+        let tenant = tenant.unwrap_or_default().to_owned();
+        counter!("logkey_requests_total", "rpc" => call.action.as_str(), "code" => code, "tenant" => tenant)
+            .increment(1);
+    } else {
+        counter!("logkey_requests_total", "rpc" => call.action.as_str(), "code" => code).increment(1);
+    }
+    let reason = summary.reason().filter(|_| code != "OK");
+    if let Some(reason) = reason {
+        counter!("logkey_errors_total", "reason" => reason.as_str()).increment(1);
+    }
+    histogram!("logkey_request_seconds", "rpc" => call.action.as_str()).record(latency.as_secs_f64());
     match lines.sample(code, now) {
         Sampled::Own => {
-            tracing::info!(grpc.code = code, latency_ms = latency.as_secs_f64() * 1e3, "call ended");
+            let location = summary.location();
+            tracing::info!(
+                grpc.code = code,
+                reason = reason.map(Reason::as_str),
+                tenant,
+                subject = summary.principal().map(|principal| &*principal.subject),
+                account = location.map(|location| location.account.as_str()),
+                region = location.map(|location| location.region.as_str()),
+                resource = summary.resource().map(|resource| tracing::field::display(resource.arn())),
+                quota_wait_ms = milliseconds(summary.quota_wait()),
+                latency_ms = milliseconds(latency),
+                trace_id = summary.trace().map(tracing::field::display),
+                "call ended"
+            );
         }
         Sampled::Last => {
             tracing::warn!(
@@ -153,6 +207,10 @@ fn log_and_count(call: &Call, path: &str, headers: &HeaderMap, lines: &LogSample
         }
         Sampled::None => {}
     }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 #[cfg(test)]

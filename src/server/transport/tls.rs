@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use rustls::{
     RootCertStore, ServerConfig,
@@ -17,6 +17,7 @@ use rustls::{
 use thiserror::Error;
 
 use super::connection_limits::ConnectionPermit;
+use crate::domain::time::Timestamp;
 
 /// The certificate files, and whether clients need a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum ClientAuth {
 pub struct Tls {
     config: TlsConfig,
     current: ArcSwap<LoadedTls>,
+    /// When the server certificate expires. `None` if it cannot be parsed.
+    expires: ArcSwapOption<Timestamp>,
     /// The open connections with a client certificate.
     clients: Mutex<Vec<TrackedClient>>,
 }
@@ -99,7 +102,8 @@ impl Tls {
     /// [`TlsError`], with the file.
     pub fn load(config: TlsConfig) -> Result<Self, TlsError> {
         let current = ArcSwap::from_pointee(read(&config)?);
-        Ok(Self { config, current, clients: Mutex::default() })
+        let expires = ArcSwapOption::new(expiry(&config).map(Arc::new));
+        Ok(Self { config, current, expires, clients: Mutex::default() })
     }
 
     /// Reloads the files for new connections. Open connections keep the server's certificate; those whose
@@ -110,8 +114,15 @@ impl Tls {
     /// [`TlsError`]; the former certificates stay in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.current.store(Arc::new(read(&self.config)?));
+        self.expires.store(expiry(&self.config).map(Arc::new));
         self.close_unverified();
         Ok(())
+    }
+
+    /// When the server certificate expires. `None` if it cannot be parsed.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires.load().as_deref().copied()
     }
 
     pub(super) fn current(&self) -> Arc<LoadedTls> {
@@ -193,6 +204,13 @@ fn read(config: &TlsConfig) -> Result<LoadedTls, TlsError> {
     let mut server = builder.with_single_cert(chain, key).map_err(|error| TlsError::Unfit(error.into()))?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(LoadedTls { server: Arc::new(server), clients })
+}
+
+/// When the server's certificate expires, which is the first one of the chain.
+fn expiry(config: &TlsConfig) -> Option<Timestamp> {
+    let chain = certificates(&config.cert_file).ok()?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
+    Some(Timestamp::from_secs(certificate.validity().not_after.timestamp()))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

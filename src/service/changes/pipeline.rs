@@ -56,6 +56,7 @@ async fn claim<K: KeyChange>(
     }
     let resource = resolve::resolve_resource(&*cx.tenant()?, request.resource.clone())?;
     cx.audit.resource(&resource);
+    cx.call.summary.set_resource(&resource);
     let admission = idempotency::claim(cx, change, request, &resource).await?;
     Ok((resource, admission))
 }

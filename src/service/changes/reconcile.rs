@@ -18,7 +18,7 @@ use crate::{
             Actor, AuditOperation, Completion, Event, EventId, JournalEntry, Kind, ReconciliationResult,
         },
         authorization::{Access, PolicyFacts},
-        call::{Action, Call, RequestId},
+        call::{Action, Call, CallSummary, RequestId},
         idempotency::{Answer, RecordedStep, RequestOutcome},
         principal::{PolicyClaims, Principal, Scopes},
         tenant::TenantId,
@@ -281,6 +281,7 @@ fn call(deadline: Instant) -> Call {
         action: Action::GetKeyAssociation,
         source: None,
         unverified_user_agent: None,
+        summary: CallSummary::default(),
         received,
         deadline,
     }

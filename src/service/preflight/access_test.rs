@@ -50,6 +50,7 @@ pub async fn test_access(mut cx: Context, location: UnresolvedLocation) -> Resul
 async fn check_access(cx: &mut Context, location: &UnresolvedLocation) -> Result<Diagnosis, Error> {
     cx.require(Scope::Read)?;
     let location = resolve::resolve_location(&*cx.tenant()?, location)?;
+    cx.call.summary.set_location(&location);
     let authorized = cx.authorize(TestAccess { location })?;
     let access = authorized.access();
     let read = cx.ports().log_groups.page(access, None, None, cx.call.deadline).await;

@@ -43,6 +43,7 @@ async fn diagnose(cx: &mut Context, request: CheckRequest) -> Result<Diagnosis, 
     let location = resolve::resolve_location(&*cx.tenant()?, &resource.location)?;
     let resource = Resource { location, target: resource.target };
     cx.audit.resource(&resource);
+    cx.call.summary.set_resource(&resource);
     let authorized = cx.authorize(CheckKeyAssociation { resource })?;
     Ok(run_checks(cx, &authorized, &requested).await)
 }

@@ -40,6 +40,7 @@ async fn fetch(cx: &mut Context, request: UnresolvedResource) -> Result<KeyAssoc
     cx.require(Scope::Read)?;
     let resource = resolve::resolve_resource(&*cx.tenant()?, request)?;
     cx.audit.resource(&resource);
+    cx.call.summary.set_resource(&resource);
     let authorized = cx.authorize(GetKeyAssociation { resource })?;
     let (access, resource) = (authorized.access(), &authorized.command().resource);
     let deadline = cx.call.deadline;

@@ -50,6 +50,7 @@ async fn page(cx: &mut Context, request: &ListRequest) -> Result<Page, Error> {
     cx.require(Scope::Read)?;
     let tenant = cx.tenant()?;
     let location = resolve::resolve_location(&tenant, &request.location)?;
+    cx.call.summary.set_location(&location);
     let scope =
         format!("{}\n{}\n{}\n{:?}", location.account, location.region, request.prefix, request.filter);
     let tokens = RequestTokens::of(cx, &scope);

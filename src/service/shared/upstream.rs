@@ -44,10 +44,13 @@ pub(in crate::service) async fn attempt<T>(
 ) -> Result<AwsResponse<T>, AcquireError> {
     let quota_key = QuotaKey { location: access.location().clone(), operation };
     let (limiter, tenant) = (&cx.ports().limiter, &access.tenant().id);
-    let permit = match cx.priority() {
-        Priority::Interactive => limiter.acquire(&quota_key, tenant, deadline).await?,
-        Priority::Bulk => limiter.acquire_bulk(&quota_key, tenant, deadline).await?,
+    let asked = now();
+    let acquired = match cx.priority() {
+        Priority::Interactive => limiter.acquire(&quota_key, tenant, deadline).await,
+        Priority::Bulk => limiter.acquire_bulk(&quota_key, tenant, deadline).await,
     };
+    cx.call.summary.add_quota_wait(now() - asked);
+    let permit = acquired?;
     let response = send.await;
     permit.used(outcome_of(&response.result));
     Ok(response)

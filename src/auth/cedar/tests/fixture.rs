@@ -18,7 +18,7 @@ use crate::{
             AuthzRequest, Decision, Denial, FleetResource, LogScope, PolicyFacts, PreviousKey, RequiredFacts,
             ResourceScope,
         },
-        call::{Action, Call, RequestId},
+        call::{Action, Call, CallSummary, RequestId},
         key::KeyTags,
         principal::{PolicyClaims, Principal},
         tenant::{AccountGrant, Limits, Tenant, TenantId, Tenants},
@@ -176,6 +176,7 @@ impl Fixture {
             action: case.action,
             source: case.source.map(|source| source.parse().unwrap()),
             unverified_user_agent: None,
+            summary: CallSummary::default(),
             received: now,
             deadline: now,
         };

@@ -55,7 +55,11 @@ pub(in crate::server) fn missing_extension() -> Status {
 
 /// The status of a failure with this reason.
 pub(super) fn status(call: &Call, reason: Reason, details: StatusDetails) -> Status {
-    let StatusDetails { message, mut details, metadata } = details;
+    call.summary.set_reason(reason);
+    let StatusDetails { message, mut details, mut metadata } = details;
+    if let Some(trace) = call.summary.trace() {
+        metadata.insert("trace_id".to_owned(), trace.to_string());
+    }
     details.set_error_info(reason.as_str(), DOMAIN, metadata);
     details.set_request_info(call.request_id.as_str(), "");
     details.add_help_link(format!("what {reason} means and what to do"), documentation::link(reason));

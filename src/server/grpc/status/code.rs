@@ -60,6 +60,27 @@ pub(super) fn code(reason: Reason) -> Code {
     }
 }
 
+/// The names of all status codes.
+pub const CODE_NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
 /// The name of the status code in a response's headers, for logs and metrics.
 pub(in crate::server) fn code_name(headers: &HeaderMap) -> &'static str {
     match code_in(headers) {

@@ -6,7 +6,7 @@ use tonic_types::StatusExt as _;
 use super::{answer::status, details::StatusDetails, *};
 use crate::{
     domain::{
-        call::{Action, Call, RequestId},
+        call::{Action, Call, CallSummary, RequestId},
         reason::Reason,
     },
     ports::aws::AwsErrorDetails,
@@ -19,6 +19,7 @@ fn call() -> Call {
         action: Action::AssociateKmsKey,
         source: None,
         unverified_user_agent: None,
+        summary: CallSummary::default(),
         received: Instant::now(),
         deadline: Instant::now(),
     }

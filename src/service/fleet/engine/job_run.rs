@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::{
     domain::{
         association::Justification,
-        call::{Action, Call, RequestId},
+        call::{Action, Call, CallSummary, RequestId},
         fleet::{BulkChange, ItemKey, Job, JobState},
         principal::Principal,
     },
@@ -82,6 +82,7 @@ impl CallParts<'_> {
             action,
             source: None,
             unverified_user_agent: None,
+            summary: CallSummary::default(),
             received,
             deadline: received + self.timeout,
         };

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{
         association::{Location, Resource, Target},
-        call::{Action, Call, RequestId},
+        call::{Action, Call, CallSummary, RequestId},
         fleet::{
             Creator, EncryptionRule, JobId, LocationCoverage, RuleEvaluation, RuleId, UnreadableLocation,
         },
@@ -234,6 +234,7 @@ impl Evaluation {
             action: Action::EvaluateEncryptionRule,
             source: None,
             unverified_user_agent: None,
+            summary: CallSummary::default(),
             received,
             deadline: received + CALL_TIMEOUT,
         };
