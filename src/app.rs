@@ -3,6 +3,7 @@
 
 mod admin_port;
 mod background;
+pub mod backup;
 mod build_snapshot;
 mod clock;
 pub mod descriptors;

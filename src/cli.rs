@@ -1,21 +1,25 @@
 //! The subcommands of the `logkey` command, one file each.
 
 pub mod audit;
+mod backup;
 pub mod check;
 mod completion;
 pub mod config_file;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod healthcheck;
 mod init;
 mod limits;
 mod onboarding;
 pub mod policy;
 mod progress;
 mod proto;
+mod restore;
 mod runtime;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 mod serve;
+mod service_manager;
 pub mod token;
 mod version;
 
@@ -63,8 +67,14 @@ enum Command {
     Onboarding(onboarding::OnboardingArgs),
     /// Read, verify and maintain the audit log
     Audit(audit::AuditArgs),
+    /// Back up a SQLite store and its signing key, also while the service runs
+    Backup(backup::BackupArgs),
+    /// Restore a backup of a SQLite store
+    Restore(restore::RestoreArgs),
     /// Show the current state of tenant quotas and AWS quotas
     Limits(limits::LimitsArgs),
+    /// Ask a running service for its health: exits with 0 if it can serve calls, and with 1 if not
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Write the .proto files and their descriptor set, to generate clients from
     Proto(proto::ProtoArgs),
     /// Print the script that completes commands in a shell
@@ -91,7 +101,10 @@ pub fn run() -> ExitCode {
         Command::Policy(args) => policy::run(&args),
         Command::Onboarding(args) => block_on(onboarding::run(args)),
         Command::Audit(args) => block_on(audit::run(args)),
+        Command::Backup(args) => block_on(backup::run(args)),
+        Command::Restore(args) => restore::run(&args),
         Command::Limits(args) => block_on(limits::run(args)),
+        Command::Healthcheck(args) => block_on(healthcheck::run(args)),
         Command::Proto(args) => proto::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Completion(args) => completion::run(&args, Cli::command()),

@@ -100,10 +100,12 @@ fn read(root: &Section<'_>) -> Option<Settings> {
     let store_section = root.section("store");
     let store = store::read(&store_section);
     let auth = auth::read(&root.section("auth"));
-    let limits = limits::read(&root.section("limits"));
+    let limits_section = root.section("limits");
+    let limits = limits::read(&limits_section);
     let aws = aws::read(&root.section("aws"));
     let audit_section = root.section("audit");
     store::check(&store_section, store.as_ref(), &audit_section);
+    store::check_limits(store.as_ref(), &limits, &limits_section);
     let audit = audit::read(&audit_section);
     let fleet = fleet::read(&root.section("fleet"));
     let policy = policy::read(&root.section("policy"));

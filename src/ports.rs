@@ -42,8 +42,8 @@ pub use self::{
     quotas::{QuotaDiscovery, Quotas},
     sink::{Sink, SinkError, SinkPosition, SinkRecord, SinkStore},
     store::{
-        AppendError, ArchivedEvents, Batch, BatchTag, EventFilter, EventIndexFields, EventReader, EventStore,
-        IndexCheckedEvent, StoredBatch, StoredEvent,
+        AppendError, ArchivedEvents, Batch, BatchTag, ClosableStore, EventFilter, EventIndexFields,
+        EventReader, EventStore, IndexCheckedEvent, StoredBatch, StoredEvent,
     },
     tree::{Leadership, LeadershipStatus, SignedCheckpoint, Tile, TreeStore},
     unavailable::Unavailable,

@@ -26,6 +26,8 @@ use crate::{
 
 /// How often the service forgets quotas of idle locations and updates gauges.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
+/// How long the stop waits until the store is closed.
+const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl App {
     /// Serves until `shutdown` resolves and `drain_delay` has passed, then waits for calls and changes in flight and closes the journal.
@@ -131,6 +133,9 @@ impl App {
         coverage_gauges.abort();
         gauges.abort();
         reconciler.abort();
+        if tokio::time::timeout(STORE_CLOSE_TIMEOUT, self.closing.close()).await.is_err() {
+            tracing::warn!("the store does not respond and was not closed");
+        }
         let admin = admin.close().await;
         result.map_err(RunError::Grpc).and(admin.map_err(RunError::Admin))
     }

@@ -12,7 +12,7 @@ use crate::{
     config::Settings,
     domain::time::Timestamp,
     limit::{LocalQuota, LocalUpstreamLimiter, QuotaDiscoverer, redis::RedisBackend},
-    ports::{Clock, EventReader, Leadership, TenantQuota, store::StoreSpace},
+    ports::{Clock, ClosableStore, EventReader, Leadership, TenantQuota, store::StoreSpace},
     server::Tls,
     service::{AuditQueries, CoverageQueries, Fleet, PageTokens, ServiceState},
 };
@@ -27,6 +27,7 @@ pub struct App {
     pub(super) monitored: Arc<MonitoredTreeStore>,
     pub(super) leadership: Arc<dyn Leadership>,
     pub(super) space: Arc<dyn StoreSpace>,
+    pub(super) closing: Arc<dyn ClosableStore>,
     pub(super) sequencer: Sequencer,
     pub(super) sinks: Sinks,
     pub(super) current: Arc<SnapshotHolder>,

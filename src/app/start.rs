@@ -9,7 +9,10 @@ use super::{
     service::App, signing_key::signing_key, sinks, snapshot::SnapshotHolder, upstream::AwsPorts,
 };
 use crate::{
-    audit::{Journal, MonitoredTreeStore, PendingChangeReader, Sequencer, rotation, sinks::EventSource},
+    audit::{
+        Journal, MonitoredTreeStore, PendingChangeReader, Sequencer, rotation, sequencer::Corruption,
+        sinks::EventSource,
+    },
     aws::Aws,
     config::Settings,
     domain::audit::AuditOperation,
@@ -46,7 +49,9 @@ impl App {
         let current = Arc::new(SnapshotHolder::new(first));
         let store = store::open(&settings.store.config).await.map_err(StartError::Store)?;
         let fleet_ports = fleet_ports(&store);
-        let key = signing_key(&settings, true).map_err(StartError::Key)?;
+        let signed = store.tree.checkpoint().await;
+        let is_signed = signed.map_err(|error| StartError::Log(Corruption::Unavailable(error)))?.is_some();
+        let key = signing_key(&settings, !is_signed).map_err(StartError::Key)?;
         let (log, monitored) = (Arc::clone(&store.log), Arc::new(MonitoredTreeStore::new(store.tree)));
         let page_tokens = Arc::new(PageTokens::new(&key.page_token_secrets()));
         let checked = Sequencer::check(log, monitored.clone(), Arc::clone(&clock), key).await;
@@ -120,6 +125,7 @@ impl App {
             monitored,
             leadership,
             space: store.space,
+            closing: store.closing,
             sequencer,
             sinks,
             current,

@@ -4,10 +4,10 @@
 mod archive;
 mod counting_reader;
 mod export;
-mod failure;
+pub(super) mod failure;
 mod filter;
 mod list;
-mod log_location;
+pub(super) mod log_location;
 mod offline;
 mod prove;
 pub mod report;
@@ -21,8 +21,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use logkey_client::output::is_closed_pipe;
 
-use self::failure::{Failure, print};
-use crate::domain::error_chain::error_chain;
+use self::failure::Failure;
 
 /// The arguments of `logkey audit`.
 #[derive(Debug, Args)]
@@ -64,15 +63,8 @@ pub async fn run(args: AuditArgs) -> ExitCode {
         Command::RotateKey(args) => rotate_key::run(args).await,
     };
     match result {
-        Ok(code) => code,
         Err(Failure::Other(error)) if error.downcast_ref().is_some_and(is_closed_pipe) => ExitCode::SUCCESS,
-        Err(Failure::Settings(diagnostics)) => {
-            print(&diagnostics);
-            ExitCode::from(2)
-        }
-        Err(Failure::Other(error)) => {
-            print(&format!("logkey: {}", error_chain(&*error)));
-            ExitCode::from(if is_verify { 2 } else { 1 })
-        }
+        Ok(code) => code,
+        Err(failure) => failure.report(if is_verify { 2 } else { 1 }),
     }
 }

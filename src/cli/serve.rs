@@ -8,7 +8,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use super::config_file::ConfigFile;
+use super::{config_file::ConfigFile, service_manager};
 use crate::{
     app::{
         AdminPort, App, Listeners, descriptors, telemetry,
@@ -63,7 +63,9 @@ async fn serve(mut settings: Settings, config: PathBuf) -> Result<(), Box<dyn Er
     // Before the store is open, so that probes can tell a long upgrade of the store from a process that hangs.
     let listeners = Listeners { grpc: grpc_listener, admin: AdminPort::serve(admin_listener, Some(metrics)) };
     let drain_delay = settings.server.grpc.drain_delay;
+    let starting = service_manager::starting();
     let app = Box::pin(App::start(settings, None)).await?;
+    drop(starting);
     let watcher = tokio::spawn(watch::reload_on_change(
         app.reloader(),
         config,
@@ -72,11 +74,13 @@ async fn serve(mut settings: Settings, config: PathBuf) -> Result<(), Box<dyn Er
         hangup,
     ));
     tracing::info!(grpc = %grpc, admin = %admin, "serving");
+    let _alive = service_manager::ready();
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        service_manager::stopping();
         tracing::info!(
             drain_delay_seconds = drain_delay.as_secs_f64(),
             "stopping: the service is not ready any more; it accepts calls until drain_delay has passed"

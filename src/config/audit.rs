@@ -68,6 +68,13 @@ pub(super) fn read(section: &Section<'_>) -> Audit {
         findings: section.or_default("findings", false, value::boolean),
         sinks: sinks::read(section),
     };
+    if audit.journal.reads && audit.archive.after.is_none() {
+        section.warn(
+            "reads",
+            "records every read, and nothing moves old events out of the store: set archive_after and archive_dir, \
+             and run logkey audit archive regularly, or write reads = false",
+        );
+    }
     if let Some(file) = &audit.checkpoint_key_file
         && let Err(error) = SigningKey::open(file, &audit.checkpoint_origin)
     {

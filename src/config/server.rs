@@ -10,6 +10,7 @@ use std::{
 
 use http::HeaderValue;
 use ipnet::IpNet;
+use jiff::Timestamp;
 use url::Url;
 
 use super::{
@@ -31,6 +32,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Default of `server.max_in_flight`.
 const MAX_IN_FLIGHT: usize = 4_096;
+/// How long before its expiry a certificate causes a warning.
+const EXPIRY_WARNING: Duration = Duration::from_hours(14 * 24);
 /// The maximum of `server.request_timeout`, `server.drain_delay` and `server.drain_timeout`.
 const MAX_WAIT: Duration = Duration::from_hours(1);
 
@@ -89,6 +92,13 @@ pub(super) fn read(section: &Section<'_>) -> Server {
             "listen",
             "is not a loopback address, and tokens would be sent in plain text: add [server.tls], or write \
              allow_plaintext = true if a proxy or a service mesh terminates TLS",
+        );
+    }
+    if server.grpc.reflection && !server.listen.ip().is_loopback() {
+        section.warn(
+            "reflection",
+            "shows every method to everyone who reaches the port, without a token: write reflection = false if \
+             callers have the .proto files",
         );
     }
     if server.listen == server.admin_listen && server.listen.port() != 0 {
@@ -162,10 +172,23 @@ fn read_tls(section: &Section<'_>) -> Option<TlsConfig> {
     let tls = TlsConfig { cert_file: cert_file?, key_file: key_file?, client_ca_file, client_auth };
     // The code above reports missing files; this checks the contents.
     match Tls::load(tls.clone()) {
-        Ok(_) | Err(TlsError::NoClientCa) => {}
+        Ok(loaded) => warn_of_expiry(section, &loaded),
+        Err(TlsError::NoClientCa) => {}
         Err(error) => section.report("cert_file", &format!("cannot be used: {}", error_chain(&error))),
     }
     Some(tls)
+}
+
+/// Warns about a certificate that has expired or soon will.
+fn warn_of_expiry(section: &Section<'_>, tls: &Tls) {
+    let expiry = tls.expires().and_then(|expiry| Timestamp::from_second(expiry.as_secs()).ok());
+    let Some(expiry) = expiry else { return };
+    let left = Timestamp::now().duration_until(expiry);
+    if left.is_negative() {
+        section.warn("cert_file", &format!("has expired: its last moment was {expiry}; replace it"));
+    } else if left.unsigned_abs() < EXPIRY_WARNING {
+        section.warn("cert_file", &format!("expires at {expiry}, in less than 14 days: replace it"));
+    }
 }
 
 /// An error followed by its causes, separated by colons.

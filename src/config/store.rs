@@ -8,7 +8,13 @@ use sqlx::{
 };
 use url::Url;
 
-use super::{section::Section, tree::Node, value, value::ValueError};
+use super::{
+    limits::{LimitBackend, LimitSettings},
+    section::Section,
+    tree::Node,
+    value,
+    value::ValueError,
+};
 use crate::store::Config;
 
 /// Default of `store.url`.
@@ -112,6 +118,17 @@ fn shared(url: &str) -> Result<(), ValueError> {
     match PgConnectOptions::from_str(url) {
         Ok(_) => Ok(()),
         Err(_unreadable) => Err(format!("is not a URL that a PostgreSQL client understands: {example}")),
+    }
+}
+
+/// Warns about replicas that share the store but count limits separately.
+pub(super) fn check_limits(store: Option<&Store>, limits: &LimitSettings, section: &Section<'_>) {
+    if limits.backend == LimitBackend::Local && store.is_some_and(|store| store.config.is_shared()) {
+        section.warn(
+            "backend",
+            "is \"local\", but replicas can share this store: each replica would count tenants' limits and AWS's \
+             quotas separately, and AWS would throttle. Write for example \"redis://redis.example.com:6379\"",
+        );
     }
 }
 

@@ -216,6 +216,14 @@ pub trait ArchivedEvents: Send + Sync + 'static {
     async fn remove_through(&self, seq: u64) -> Result<(), Unavailable>;
 }
 
+/// Closes the store.
+#[async_trait]
+pub trait ClosableStore: Send + Sync + 'static {
+    /// Closes every connection. A SQLite store is then one file, unless another process reads it, and
+    /// another process may open it. Whatever uses the store here afterwards fails.
+    async fn close(&self);
+}
+
 /// Why a batch was not stored, or may not have been.
 #[derive(Debug, Error)]
 pub enum AppendError {

@@ -1,6 +1,9 @@
 //! The location of the store.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use super::sqlite;
 
@@ -14,6 +17,13 @@ pub struct Config {
 // === impl Config ===
 
 impl Config {
+    /// A SQLite store in this file.
+    #[must_use]
+    pub fn of_file(path: &Path) -> Self {
+        let path = path.display().to_string().replace('%', "%25").replace('?', "%3F");
+        Self { url: format!("sqlite://{path}") }
+    }
+
     /// Whether several processes can share the store.
     #[must_use]
     pub fn is_shared(&self) -> bool {

@@ -1,14 +1,14 @@
 //! An open store, as the ports that it implements.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use super::{
     batch_loader::BatchedKeyHistory, bulk::BulkTables, config::Config, coverage::CoverageTables,
     error::OpenError, postgres, rules::RuleTables, sqlite, transaction::Transactions,
 };
 use crate::ports::{
-    ArchivedEvents, EventReader, EventStore, IdempotencyStore, KeyHistoryReader, KeyHistoryWriter,
-    Leadership, SinkStore, TreeStore,
+    ArchivedEvents, ClosableStore, EventReader, EventStore, IdempotencyStore, KeyHistoryReader,
+    KeyHistoryWriter, Leadership, SinkStore, TreeStore,
     bulk::{BulkJobs, BulkQueue},
     coverage::CoverageStore,
     rules::{RepairLog, RuleSchedule, RuleStore},
@@ -43,6 +43,8 @@ pub struct Store {
     pub sinks: Arc<dyn SinkStore>,
     /// Removes archived events.
     pub archived: Arc<dyn ArchivedEvents>,
+    /// Closes the store.
+    pub closing: Arc<dyn ClosableStore>,
     /// Whether this process is the leader.
     pub leadership: Arc<dyn Leadership>,
     /// Measures the store.
@@ -71,6 +73,7 @@ trait Backend:
     + IdempotencyStore
     + SinkStore
     + ArchivedEvents
+    + ClosableStore
     + Leadership
     + StoreSpace
     + Transactions
@@ -109,6 +112,16 @@ pub async fn open_reader(config: &Config) -> Result<ReadOnlyStore, OpenError> {
     }
 }
 
+/// Copies a SQLite store as it is at one moment to an existing empty file, even while another process writes
+/// to it. The copy is on disk when this returns.
+///
+/// # Errors
+///
+/// [`OpenError`], whose message says what to do.
+pub async fn copy(config: &Config, to: &Path) -> Result<(), OpenError> {
+    sqlite::copy(&config.url, to).await
+}
+
 // === impl ReadOnlyStore ===
 
 impl fmt::Debug for ReadOnlyStore {
@@ -142,6 +155,7 @@ impl Store {
             requests: store.clone(),
             sinks: store.clone(),
             archived: store.clone(),
+            closing: store.clone(),
             leadership: store.clone(),
             space: store.clone(),
         }

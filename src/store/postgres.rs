@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod history;
 mod leader;
+mod lifecycle;
 mod read;
 mod schema;
 mod server;

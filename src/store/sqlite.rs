@@ -2,12 +2,14 @@
 //! connection. Readers use a small pool and never wait for the writer.
 
 mod archive;
+mod copy;
 mod database;
 mod error;
 mod events;
 mod fields;
 mod file;
 mod history;
+mod lifecycle;
 mod read;
 mod select;
 mod sinks;
@@ -18,4 +20,4 @@ mod wal;
 mod write;
 mod writer;
 
-pub(super) use self::{database::Sqlite, file::path, read::Reader};
+pub(super) use self::{copy::copy, database::Sqlite, file::path, read::Reader};

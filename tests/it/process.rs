@@ -1,10 +1,13 @@
 //! The binary: how it starts, its errors when it cannot start, and how it stops.
 
 mod audited;
+mod backup;
 mod credentials;
+mod healthcheck;
 mod memory;
 mod other_writers;
 mod page_tokens;
+mod systemd;
 mod watching;
 
 use std::{

@@ -1,6 +1,7 @@
 //! Several processes with one PostgreSQL: they share one audit log, one of them sequences it, and no event is
 //! lost when a process or the server fails.
 
+mod backup;
 mod faults;
 mod forgery;
 mod idle;
@@ -82,8 +83,12 @@ struct Replica {
 impl Replica {
     /// Starts a replica with the application name `second`.
     async fn spawn(service: &Service, postgres: &Postgres) -> Self {
+        Self::spawn_on(service, &format!("{}&application_name=second", postgres.url())).await
+    }
+
+    /// Starts a process with the settings of the service on the database with this URL.
+    async fn spawn_on(service: &Service, url: &str) -> Self {
         let [grpc, admin] = free_addresses().unwrap();
-        let url = format!("{}&application_name=second", postgres.url());
         let child = serving(&service.settings())
             .env("LOGKEY__SERVER__LISTEN", grpc.to_string())
             .env("LOGKEY__SERVER__ADMIN_LISTEN", admin.to_string())
@@ -98,6 +103,12 @@ impl Replica {
     /// Makes the replica reload its settings and keys.
     fn reload(&self) {
         send_signal(&self.child, "-HUP");
+    }
+
+    /// Stops gracefully.
+    fn stop(mut self) {
+        send_signal(&self.child, "-TERM");
+        assert!(self.child.wait().unwrap().success());
     }
 
     /// `kill -9`.

@@ -60,6 +60,15 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
+    /// The log has checkpoints, but the key that signed them is missing.
+    #[error(
+        "the checkpoint key {path} is missing, and without it the audit log cannot be continued: restore the file \
+         from a backup"
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// The origin is not a valid key name.
     #[error("checkpoint_origin is not a valid key name: remove spaces and plus signs")]
     Origin,
@@ -119,6 +128,20 @@ impl SigningKey {
             Err(form())
         } else {
             Ok(Self { origin: origin.into(), parts })
+        }
+    }
+
+    /// Reads the key of a log that has checkpoints.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Missing`] if the file does not exist; otherwise as [`SigningKey::open`].
+    pub fn open_used(path: &Path, origin: &str) -> Result<Self, KeyError> {
+        match Self::open(path, origin) {
+            Err(KeyError::File { path, source }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(KeyError::Missing { path })
+            }
+            read => read,
         }
     }
 

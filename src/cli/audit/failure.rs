@@ -1,10 +1,12 @@
 //! Why a subcommand of `logkey audit` failed.
 
-use std::{error::Error, io::Write as _};
+use std::{error::Error, io::Write as _, process::ExitCode};
+
+use crate::domain::error_chain::error_chain;
 
 /// Why a subcommand failed; `run` prints it.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::cli) enum Failure {
     /// The configuration is invalid: its diagnostics, one on each line.
     Settings(String),
     /// Any other error.
@@ -17,6 +19,23 @@ pub(super) fn print(line: &str) {
 }
 
 // === impl Failure ===
+
+impl Failure {
+    /// Prints the failure, and returns the exit code: 2 for an invalid configuration, and `other` for any other
+    /// error.
+    pub(in crate::cli) fn report(self, other: u8) -> ExitCode {
+        match self {
+            Self::Settings(diagnostics) => {
+                print(&diagnostics);
+                ExitCode::from(2)
+            }
+            Self::Other(error) => {
+                print(&format!("logkey: {}", error_chain(&*error)));
+                ExitCode::from(other)
+            }
+        }
+    }
+}
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     fn from(error: E) -> Self {

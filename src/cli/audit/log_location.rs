@@ -21,7 +21,7 @@ const ORIGIN: &str = "logkey";
 
 /// Where the log is.
 #[derive(Debug, Args)]
-pub(super) struct LogLocation {
+pub(in crate::cli) struct LogLocation {
     #[command(flatten)]
     config: ConfigFile,
     /// The URL of the store, such as `sqlite://logkey.db` or `postgres://logkey@db.example.com/logkey`.
@@ -39,9 +39,9 @@ pub(super) struct TrustArgs {
 }
 
 /// Where the arguments say that the log, its key and its archive are.
-pub(super) struct OpenLog {
-    pub(super) store: store::Config,
-    pub(super) origin: Box<str>,
+pub(in crate::cli) struct OpenLog {
+    pub(in crate::cli) store: store::Config,
+    pub(in crate::cli) origin: Box<str>,
     pub(super) key_file: Option<PathBuf>,
     pub(super) archive: ArchiveSettings,
 }
@@ -49,7 +49,7 @@ pub(super) struct OpenLog {
 // === impl LogLocation ===
 
 impl LogLocation {
-    pub(super) fn log(&self) -> Result<OpenLog, Failure> {
+    pub(in crate::cli) fn log(&self) -> Result<OpenLog, Failure> {
         if let Some(url) = self.store.clone() {
             let (store, archive) = (store::Config { url }, ArchiveSettings::default());
             return Ok(OpenLog { store, origin: ORIGIN.into(), key_file: None, archive });
@@ -90,7 +90,7 @@ impl OpenLog {
     }
 
     /// The path of the signing key: the configured one, or the default one next to the store file.
-    pub(super) fn key_file(&self) -> Result<PathBuf, Failure> {
+    pub(in crate::cli) fn key_file(&self) -> Result<PathBuf, Failure> {
         let default = || self.store.file().map(|file| checkpoint::default_key_path(&file));
         let path = self.key_file.clone().or_else(default);
         Ok(path.ok_or("the key that signs the log is not known: name its verifier key with --verifier")?)

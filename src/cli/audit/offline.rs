@@ -70,5 +70,6 @@ impl StandaloneSequencer {
     pub(super) async fn close(self) {
         self.journal.close().await;
         self.sequencer.close().await;
+        self.store.closing.close().await;
     }
 }

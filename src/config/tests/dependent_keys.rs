@@ -95,7 +95,7 @@ fn keys_that_depend_on_each_other_are_checked_together() {
 }
 
 /// A private key in the format of openssl.
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+pub(super) const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
     MC4CAQAwBQYDK2VwBCIEIAkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ\n-----END PRIVATE KEY-----\n";
 
 #[test]

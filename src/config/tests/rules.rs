@@ -48,7 +48,7 @@ exemptions = [
 ]
 ";
     let settings = load(&format!("{MINIMAL}{RULE}{rule}"), &[]).unwrap();
-    assert_eq!(settings.warnings, []);
+    assert_eq!(warnings(&settings), NO_WARNINGS);
     let tenant = settings.tenants.find(&"payments".parse().unwrap()).unwrap();
     let [rule] = &tenant.rules[..] else { panic!("{:?}", tenant.rules) };
     let definition = &rule.definition;

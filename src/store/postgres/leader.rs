@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use parking_lot::Mutex as Shared;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
@@ -121,6 +121,14 @@ impl LeaderLease {
         let refused = refused.unwrap_or_else(|_elapsed| Err(timed_out())).map_err(unavailable)?;
         *session = Some(candidate);
         Ok(refused)
+    }
+
+    /// Gives up the lock, so that another replica can take over at once.
+    pub(super) async fn close(&self) {
+        self.set_confirmed_at(None);
+        if let Some(candidate) = self.session.lock().await.take() {
+            drop(candidate.connection.close().await);
+        }
     }
 
     fn set_confirmed_at(&self, at: Option<Instant>) {

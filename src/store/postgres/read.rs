@@ -107,6 +107,11 @@ impl Reader {
         }
     }
 
+    /// Closes every connection.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
     pub(super) fn from_server(server: &Server) -> Self {
         let pool = server.pool(PoolKind::ReadWrite, MAX_CONNECTIONS);
         Self { pool, timeout: TIMEOUT, reconciled_before: Arc::default() }

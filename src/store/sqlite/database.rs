@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, atomic::AtomicI64},
 };
 
+use parking_lot::Mutex;
 use sqlx::{
     Connection as _, SqliteConnection,
     query::Query,
@@ -32,7 +33,8 @@ pub(in crate::store) struct Sqlite {
     pub(super) appending: AtomicI64,
     pub(super) reader: Reader,
     pub(super) wal: Arc<WalMeter>,
-    _lock: Lock,
+    /// `None` after the store was closed.
+    pub(super) lock: Mutex<Option<Lock>>,
 }
 
 // === impl Sqlite ===
@@ -45,7 +47,7 @@ impl Sqlite {
     /// [`OpenError`], whose message says what to do.
     pub(in crate::store) async fn open(url: &str) -> Result<Self, OpenError> {
         let path = file::path(url)?;
-        let lock = Lock::take(&path)?;
+        let lock = Mutex::new(Some(Lock::take(&path)?));
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -61,7 +63,7 @@ impl Sqlite {
         let reader = Reader::from_options(SqliteConnectOptions::new().filename(&path).read_only(true));
         let (writer, appending) = (Arc::new(Writer::new(writer)), AtomicI64::default());
         let wal = wal::spawn(&path, &writer, Arc::clone(&reader.gate));
-        Ok(Self { options, writer, next, appending, reader, wal, _lock: lock })
+        Ok(Self { options, writer, next, appending, reader, wal, lock })
     }
 
     /// Runs a write outside the journal.

@@ -133,6 +133,11 @@ impl Reader {
         Ok(reader)
     }
 
+    /// Closes every connection.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
     pub(super) fn from_options(options: SqliteConnectOptions) -> Self {
         let options = options.pragma("query_only", "ON").row_buffer_size(ROWS_AHEAD);
         // A connection to a file does not break while it is idle, so it needs no test before its use.

@@ -30,6 +30,11 @@ impl Writer {
         done
     }
 
+    /// Takes the connection out for good. `None` if it was closed before.
+    pub(super) async fn take(&self) -> Option<SqliteConnection> {
+        self.0.lock().await.take()
+    }
+
     /// Closes the connection and returns the slot for a new one. Other users wait until the guard is dropped.
     pub(super) async fn reopen(&self) -> MutexGuard<'_, Option<SqliteConnection>> {
         let mut slot = self.0.lock().await;

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::Read as _,
+    io::{Read as _, Write as _},
     net::TcpListener,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -172,6 +172,27 @@ impl Postgres {
             self.url(),
             self.key_file().display()
         )
+    }
+
+    /// What `pg_dump` writes about the database.
+    pub(crate) fn dump(&self) -> Vec<u8> {
+        let dumped = program("pg_dump").arg(self.url()).output().unwrap();
+        assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
+        dumped.stdout
+    }
+
+    /// Creates another database from a dump, and returns its URL.
+    pub(crate) async fn restore(&self, database: &str, dump: &[u8]) -> String {
+        let create = format!("CREATE DATABASE {database}");
+        let mut session = self.session("postgres").await;
+        sqlx::query(sqlx::AssertSqlSafe(create)).execute(&mut session).await.unwrap();
+        let url = self.url().replace("/logkey?", &format!("/{database}?"));
+        let mut psql = program("psql");
+        psql.args(["--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction"]).arg(&url);
+        let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        psql.stdin.take().unwrap().write_all(dump).unwrap();
+        assert!(psql.wait().unwrap().success());
+        url
     }
 
     /// A separate connection for the test.
