@@ -19,7 +19,7 @@ use crate::{
     domain::{
         aws::{AccountId, Partition},
         error_chain::error_chain,
-        onboarding::{KEY_STATEMENTS_NOTE, Onboarding},
+        onboarding::{KEY_STATEMENTS_NOTE, Onboarding, OrganizationId},
         tenant::{AccountGrant, TenantId},
     },
     ports::Roles as _,
@@ -43,6 +43,10 @@ pub(super) struct OnboardingArgs {
     /// AWS credentials, from STS]
     #[arg(long = "service-role", alias = "hub", value_name = "ARN")]
     service_principal: Option<String>,
+    /// The organization that the service's account and the tenant's account belong to; the role then trusts the
+    /// service only while it is in it
+    #[arg(long, value_name = "ID")]
+    organization: Option<OrganizationId>,
     /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -85,7 +89,7 @@ async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<Onboarding, Strin
         }
         None => fetch_service_role(settings).await?,
     };
-    Ok(Onboarding::of(&grant, &service_principal))
+    Ok(Onboarding::within(&grant, &service_principal, args.organization.as_ref()))
 }
 
 fn load_grant(settings: &Settings, tenant: &TenantId, account: AccountId) -> Result<AccountGrant, String> {

@@ -4,6 +4,7 @@
 
 mod build;
 mod documents;
+mod organization;
 mod samples;
 mod statements;
 mod templates;
@@ -12,6 +13,7 @@ mod tests;
 
 pub use self::{
     documents::{KEY_STATEMENTS_NOTE, Onboarding},
+    organization::{InvalidOrganizationId, OrganizationId},
     samples::{exact_keys, sample_keys, sample_targets},
     statements::{
         CHECK_OWN_PERMISSIONS, FIND_LOG_GROUPS, LOOK_AT_KEYS, READ_QUERY, READ_QUOTAS, RUN_QUERY,

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{
     documents::Onboarding,
+    organization::OrganizationId,
     statements::{for_log_groups, for_query_results, role_policy, trust_policy},
     templates,
 };
@@ -16,7 +17,19 @@ impl Onboarding {
     /// user.
     #[must_use]
     pub fn of(grant: &AccountGrant, service_principal: &str) -> Self {
-        let (trust_policy, role_policy) = (trust_policy(grant, service_principal), role_policy(grant));
+        Self::within(grant, service_principal, None)
+    }
+
+    /// The same documents; with an organization, the role trusts the service identity only while that belongs to
+    /// the organization.
+    #[must_use]
+    pub fn within(
+        grant: &AccountGrant,
+        service_principal: &str,
+        organization: Option<&OrganizationId>,
+    ) -> Self {
+        let trust_policy = trust_policy(grant, service_principal, organization);
+        let role_policy = role_policy(grant);
         let for_groups = grant.regions.iter().map(|region| for_log_groups(grant, region)).collect();
         let results = grant.regions.iter().filter(|_| grant.query_results);
         let mut onboarding = Self {

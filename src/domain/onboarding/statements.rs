@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::organization::OrganizationId;
 use crate::domain::{
     association::Location,
     aws::Region,
@@ -33,8 +34,16 @@ pub const READ_QUOTAS: &str = "ReadServiceQuotas";
 /// The `Sid` of an optional statement. Without it, a missing permission shows only when a key is set.
 pub const CHECK_OWN_PERMISSIONS: &str = "CheckOwnPermissions";
 
-pub(super) fn trust_policy(grant: &AccountGrant, service_principal: &str) -> Value {
-    json!({
+/// The condition key for the organization of the caller
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html>).
+const PRINCIPAL_ORG_ID: &str = "aws:PrincipalOrgID";
+
+pub(super) fn trust_policy(
+    grant: &AccountGrant,
+    service_principal: &str,
+    organization: Option<&OrganizationId>,
+) -> Value {
+    let mut policy = json!({
         "Version": "2012-10-17",
         "Statement": [
             {
@@ -51,7 +60,17 @@ pub(super) fn trust_policy(grant: &AccountGrant, service_principal: &str) -> Val
                 "Action": ["sts:TagSession", "sts:SetSourceIdentity"],
             },
         ],
-    })
+    });
+    let statements = policy.get_mut("Statement").and_then(Value::as_array_mut).into_iter().flatten();
+    if let Some(organization) = organization {
+        for statement in statements.filter_map(Value::as_object_mut) {
+            let condition = statement.entry("Condition").or_insert_with(|| json!({ "StringEquals": {} }));
+            if let Some(equals) = condition.get_mut("StringEquals").and_then(Value::as_object_mut) {
+                equals.insert(PRINCIPAL_ORG_ID.to_owned(), organization.as_str().into());
+            }
+        }
+    }
+    policy
 }
 
 pub(super) fn role_policy(grant: &AccountGrant) -> Value {

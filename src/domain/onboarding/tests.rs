@@ -39,6 +39,19 @@ fn the_trust_policy_trusts_only_the_service_role_with_the_external_id() {
 }
 
 #[test]
+fn an_organization_restricts_every_statement_of_the_trust_policy() {
+    let organization = "o-exampleorgid".parse().unwrap();
+    let trust = Onboarding::within(&grant(), SERVICE_ROLE, Some(&organization)).trust_policy;
+    for statement in trust["Statement"].as_array().unwrap() {
+        assert_eq!(statement["Condition"]["StringEquals"]["aws:PrincipalOrgID"], "o-exampleorgid");
+    }
+    assert_eq!(trust["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"], "the-external-id");
+    for other in ["", "o-", "o-short", "o-EXAMPLEORGID", "r-exampleorgid", "o-example*orgid"] {
+        assert!(other.parse::<OrganizationId>().is_err(), "{other}");
+    }
+}
+
+#[test]
 fn the_key_policy_statements_cover_the_granted_targets_only() {
     let onboarding = Onboarding::of(&grant(), SERVICE_ROLE);
     let key = "arn:aws:kms:eu-west-1:111122223333:key/k".parse().unwrap();

@@ -18,7 +18,13 @@ REGIONS = {
     "aws": ["us-east-1", "eu-west-1"],
     "aws-cn": ["cn-north-1"],
     "aws-us-gov": ["us-gov-west-1"],
+    "aws-eusc": ["eusc-de-east-1"],
+    "aws-iso": ["us-iso-east-1"],
+    "aws-iso-b": ["us-isob-east-1"],
+    "aws-iso-e": ["eu-isoe-west-1"],
+    "aws-iso-f": ["us-isof-south-1"],
 }
+ORGANIZATION = "o-exampleorgid"
 
 
 def settings(partition, query_results):
@@ -163,10 +169,62 @@ def test_the_terraform_configuration_holds_the_same_documents(onboarding):
         hcl2.loads(onboarding("terraform").replace("locals {", "locals {{"))
 
 
+@pytest.fixture(params=REGIONS)
+def in_partition(request, tmp_path):
+    """The partition, and the directory with the files of deploy/iam for it."""
+    partition = request.param
+    script = ROOT / "deploy/iam/for-partition.sh"
+    subprocess.run([script, partition, REGIONS[partition][0], tmp_path / "iam"], check=True, timeout=30)
+    return partition, tmp_path / "iam"
+
+
 @pytest.mark.parametrize("name", ["tenant-role-policy.json", "hub-role-policy.json", *ACCEPTED])
-def test_the_files_in_deploy_iam_have_no_unexpected_findings(name):
-    policy = json.loads((ROOT / "deploy/iam" / name).read_text())
+def test_the_files_in_deploy_iam_have_no_unexpected_findings(in_partition, name):
+    _, files = in_partition
+    policy = json.loads((files / name).read_text())
     assert issues(policy) == ACCEPTED.get(name, set())
+
+
+def test_the_files_of_a_partition_have_its_arns_and_the_principal_that_the_service_expects(in_partition, tmp_path):
+    partition, files = in_partition
+    config = tmp_path / "logkey.toml"
+    config.write_text(settings(partition, True))
+    done = run("payments", "111122223333", "--config", config, "--service-role", HUB)
+    (expected,) = {each["Principal"]["Service"] for each in json.loads(done.stdout)["log_group_key_statements"] if REGIONS[partition][0] in str(each)}
+    for name in ["key-policy-log-groups.json", "key-policy-query-results.json"]:
+        statement = json.loads((files / name).read_text())
+        assert statement["Principal"] == {"Service": expected}
+        assert REGIONS[partition][0] in json.dumps(statement["Condition"])
+    for file in files.iterdir():
+        text = file.read_text()
+        json.loads(text)
+        assert all(arn.startswith(f"{partition}:") for arn in text.split("arn:")[1:]), file
+        assert partition == "aws" or "us-east-1" not in text.replace("us-iso-east-1", ""), file
+
+
+def test_an_unknown_partition_or_region_is_refused(tmp_path):
+    for partition, region in [("aws-mars", "mars-1"), ("aws-cn", "eu-west-1")]:
+        command = [ROOT / "deploy/iam/for-partition.sh", partition, region, tmp_path / "iam"]
+        assert subprocess.run(command, capture_output=True, timeout=30).returncode == 2
+        assert not (tmp_path / "iam").exists()
+
+
+def test_only_the_organization_is_trusted_and_reached(tmp_path):
+    hub = json.loads((ROOT / "deploy/iam/hub-role-policy.json").read_text())
+    assert [each["Condition"] for each in hub["Statement"]] == [{"StringEquals": {"aws:ResourceOrgID": "${aws:PrincipalOrgID}"}}]
+    config = tmp_path / "logkey.toml"
+    config.write_text(settings("aws", False))
+    arguments = ["payments", "111122223333", "--config", config, "--service-role", HUB, "--organization", ORGANIZATION]
+    trust = json.loads(run(*arguments).stdout)["trust_policy"]
+    assert issues(without_principals(trust["Statement"], ROLE)) == set()
+    files = [json.loads((ROOT / "deploy/iam" / name).read_text()) for name in ["tenant-role-trust.json", "sink-role-trust.json"]]
+    for policy in [trust, *files]:
+        for statement in policy["Statement"]:
+            assert statement["Condition"]["StringEquals"]["aws:PrincipalOrgID"] == ORGANIZATION
+    for output_format in ["terraform", "cloudformation"]:
+        assert ORGANIZATION in run(*arguments, "--format", output_format).stdout
+    wrong = run(*arguments[:-1], "o-*")
+    assert (wrong.returncode, wrong.stdout) == (2, "") and "not the id of an AWS organization" in wrong.stderr
 
 
 @pytest.mark.parametrize(

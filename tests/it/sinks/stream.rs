@@ -27,7 +27,8 @@ const EXTERNAL_ID: &str = "the-operators-own";
 fn installed(name: &str) -> PolicyText {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/iam").join(name);
     let text = std::fs::read_to_string(path).unwrap();
-    PolicyText::Text(text.replace("replace-me-by-a-long-random-text", EXTERNAL_ID))
+    let text = text.replace("replace-me-by-a-long-random-text", EXTERNAL_ID);
+    PolicyText::Document(crate::docs::without_organization(serde_json::from_str(&text).unwrap()))
 }
 
 /// An embedded AWS with a role that may only write to the log group.
