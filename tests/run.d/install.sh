@@ -11,6 +11,12 @@ grpcurl_version=v1.9.3
 tessera_version=v1.0.4
 connectconformance_version=v1.0.7
 cargo_deny_version=0.20.2
+cargo_deb_version=3.8.0
+cargo_generate_rpm_version=0.21.1
+helm_version=v3.19.0
+# Their definitions of custom resources.
+prometheus_operator=github.com/prometheus-operator/prometheus-operator@v0.85.0
+gateway_api=sigs.k8s.io/gateway-api@v1.4.0
 protoc_gen_go_version=v1.36.12
 protoc_gen_go_grpc_version=v1.6.2
 # Programs from Maven.
@@ -81,6 +87,11 @@ go_tool() {
   echo "building $2@$3"
   GOFLAGS="-modcacherw -buildvcs=false" go install "$2@$3" 2>&1 | grep -v '^go: downloading' >&2
   mv "$cache/bin/$1" "$kept"
+}
+
+# go_module MODULE@VERSION: downloads a module and prints its directory.
+go_module() {
+  GOFLAGS=-modcacherw go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'
 }
 
 # cargo_tool NAME VERSION: builds a command from source, once per version. Unoptimized: that takes a fraction

@@ -25,6 +25,8 @@ declare -A about=(
   [aws]="the AWS CLI, boto3 and moto against the embedded AWS, a bulk job checked by boto3, and the service in front of moto"
   [onboarding]="the documents of logkey onboarding, checked by parliament, cfn-lint and an HCL parser"
   [site]="the documentation site: mdBook builds it, and its links and those of the other documents lead somewhere"
+  [helm]="the Helm chart: lint, unit tests, schemas of Kubernetes and its operators, and the settings; 20 s"
+  [packages]="the deb, the rpm, the systemd unit and the Dockerfile, checked by lintian, rpm, systemd-analyze and hadolint; 1 min"
   [demo]="logkey demo from start to end, in 80 columns"
   [readme]="the commands of README.md, docs/grpcurl.md, docs/bulk.md and docs/rules.md, unchanged"
   [audit]="the audit log, checked by the OCSF schema, Go's sumdb and tessera's fsck"
@@ -215,6 +217,31 @@ part_aws() {
 part_onboarding() {
   python_env onboarding tests/clients/onboarding/requirements.txt && built || return
   "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/onboarding
+}
+
+part_helm() {
+  command -v openssl >/dev/null || debian_package openssl || return
+  python_env helm tests/helm/requirements.txt && go_tool helm helm.sh/helm/v3/cmd/helm "$helm_version" &&
+    built || return
+  # Its go.mod replaces a module, so `go install` refuses it.
+  local unittest="$cache/bin/helm-unittest" monitoring gateway
+  GOFLAGS="-modcacherw -buildvcs=false" go build -C tests/helm/unittest -o "$unittest" \
+    github.com/helm-unittest/helm-unittest/cmd/helm-unittest || return
+  "$unittest" deploy/helm/logkey || return
+  monitoring=$(go_module "$prometheus_operator") && gateway=$(go_module "$gateway_api") || return
+  HELM="$cache/bin/helm-$helm_version" \
+    CUSTOM_RESOURCES="$monitoring/example/prometheus-operator-crd:$gateway/config/crd/standard" \
+    "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/helm
+}
+
+part_packages() {
+  local tool
+  for tool in lintian rpm systemd-analyze:systemd; do
+    command -v "${tool%:*}" >/dev/null || debian_package "${tool#*:}" || return
+  done
+  python_env packages tests/packages/requirements.txt || return
+  cargo_tool cargo-deb "$cargo_deb_version" && cargo_tool cargo-generate-rpm "$cargo_generate_rpm_version" || return
+  built && HADOLINT="$venv/bin/hadolint" PATH="$cache/cargo/bin:$PATH" tests/packages/run.sh
 }
 
 part_audit() {
