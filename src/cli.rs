@@ -84,7 +84,7 @@ enum Command {
     /// Show which version this is
     Version(version::VersionArgs),
     #[command(flatten)]
-    Client(ClientCommand),
+    Client(Box<ClientCommand>),
 }
 
 /// Parses the command line, runs the subcommand and returns its exit code.
@@ -110,6 +110,6 @@ pub fn run() -> ExitCode {
         Command::Completion(args) => completion::run(&args, Cli::command()),
         Command::Version(args) => version::run(&args),
         Command::Man(args) => completion::write_man_pages(&args, Cli::command()),
-        Command::Client(command) => block_on(logkey_client::verbs::run(command)),
+        Command::Client(command) => block_on(logkey_client::verbs::run(*command)),
     }
 }

@@ -65,7 +65,7 @@ impl Cli {
     pub(crate) async fn run(&self, arguments: &[&str]) -> Ended {
         let token: OsString = self.home().join("token").into();
         let mut command = self.command(env!("CARGO_BIN_EXE_logkey"));
-        command.args(arguments).arg("--token-file").arg(token).output().await.unwrap().into()
+        Ended::new(command.args(arguments).arg("--token-file").arg(token).output().await.unwrap())
     }
 
     /// Runs a command that succeeds, and returns what it printed.
@@ -95,8 +95,8 @@ impl Cli {
     }
 }
 
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
+impl Ended {
+    fn new(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Self { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
@@ -145,7 +145,7 @@ async fn a_context_names_the_options_of_a_connection() {
     let own = |arguments: &[&str]| {
         let mut command = cli.command(env!("CARGO_BIN_EXE_logkey"));
         command.env_remove("LOGKEY_SERVER").args(arguments);
-        async move { Ended::from(command.output().await.unwrap()) }
+        async move { Ended::new(command.output().await.unwrap()) }
     };
     let none = own(&["whoami"]).await;
     assert_eq!(none.code, 2);

@@ -71,9 +71,12 @@ async fn error(response: Response) -> (u16, String, String) {
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
     let error: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: {text}"));
-    let reason = error["details"][0]["debug"]["reason"].as_str().unwrap_or_default();
-    assert!(!error["message"].as_str().unwrap().is_empty(), "{error}");
-    (status, error["code"].as_str().unwrap().to_owned(), reason.to_owned())
+    let reason = error.pointer("/details/0/debug/reason").and_then(Value::as_str).unwrap_or_default();
+    assert!(
+        error.get("message").and_then(Value::as_str).is_some_and(|message| !message.is_empty()),
+        "{error}"
+    );
+    (status, error.get("code").and_then(Value::as_str).unwrap().to_owned(), reason.to_owned())
 }
 
 fn refused(status: u16, code: &str, reason: &str) -> (u16, String, String) {

@@ -98,7 +98,9 @@ async fn follow(
 /// Whether an event can be printed; it says so if not. The others are printed all the same.
 fn is_readable(event: &StoredEvent) -> bool {
     let unreadable = ParsedEvent::try_from(event).err();
-    unreadable.iter().for_each(|error| failure::print(&format!("logkey: {error}")));
+    if let Some(error) = &unreadable {
+        failure::print(&format!("logkey: {error}"));
+    }
     unreadable.is_none()
 }
 

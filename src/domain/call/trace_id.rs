@@ -43,7 +43,7 @@ impl TraceId {
 /// The bytes of a field of lower-case hexadecimal digits.
 fn hex(text: &str, length: usize) -> Option<Vec<u8>> {
     let is_lower_hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
-    if text.len() != 2 * length || !text.as_bytes().iter().all(|byte| is_lower_hex(byte)) {
+    if text.len() != 2 * length || !text.as_bytes().iter().all(is_lower_hex) {
         return None;
     }
     text.as_bytes()
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_malformed_traceparent_names_no_trace() {
         for text in [
-            "".to_owned(),
+            String::new(),
             TRACE.to_owned(),
             format!("00-{TRACE}-00f067aa0ba902b7"),
             format!("00-{TRACE}-00f067aa0ba902b7-01-more"),

@@ -34,8 +34,9 @@ pub(super) fn documented() -> BTreeMap<String, String> {
     let table = page.split_once("| command | document |\n").unwrap().1.split_once("\n\n").unwrap().0;
     let rows = table.lines().skip(1).map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
     let commands = rows.flat_map(|row| {
-        let definition = row[2].trim_matches('`').to_owned();
-        let commands = row[1].split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let [_, commands, definition, ..] = &row[..] else { panic!("a row of the table: {row:?}") };
+        let definition = definition.trim_matches('`').to_owned();
+        let commands = commands.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
         commands.into_iter().map(move |command| (command, definition.clone()))
     });
     commands.collect()

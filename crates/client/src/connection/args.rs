@@ -114,7 +114,7 @@ impl ConnectionArgs {
             .or_else(|| self.token.clone().map(TokenSource::Fixed))
             .or_else(|| TokenSource::new(context.token_file.as_ref(), context.token_command.as_ref()));
         if let (None, Some(name), Some(login)) = (&source, name, &context.login) {
-            return Ok(TokenSource::Login(self.contexts.login_source(name, login)?));
+            return Ok(TokenSource::Login(Box::new(self.contexts.login_source(name, login)?)));
         }
         source.ok_or_else(|| {
             Failure::Usage(

@@ -82,7 +82,7 @@ pub(crate) async fn renew(login: &Login, refresh_token: Option<String>) -> Resul
             let issuer = Issuer::discover(login).await?;
             let old = RefreshToken::new(token);
             let answer = issuer.client.exchange_refresh_token(&old).request_async(&issuer.http).await;
-            let mut tokens = stored(login, answer.map_err(|error| failed(login, &error))?)?;
+            let mut tokens = stored(login, &answer.map_err(|error| failed(login, &error))?)?;
             tokens.refresh_token = tokens.refresh_token.or_else(|| Some(old.into_secret()));
             Ok(tokens)
         }
@@ -97,7 +97,7 @@ async fn client_credentials(login: &Login) -> Result<StoredTokens, Failure> {
         request = request.add_extra_param(name, value);
     }
     let answer = request.request_async(&issuer.http).await;
-    stored(login, answer.map_err(|error| failed(login, &error))?)
+    stored(login, &answer.map_err(|error| failed(login, &error))?)
 }
 
 async fn device(
@@ -122,7 +122,7 @@ async fn device(
     ask(&approval(&details))?;
     let request = client.exchange_device_access_token(&details);
     let answer = request.request_async(&issuer.http, tokio::time::sleep, None).await;
-    stored(login, answer.map_err(|error| failed(login, &error))?)
+    stored(login, &answer.map_err(|error| failed(login, &error))?)
 }
 
 fn approval(details: &oauth2::DeviceAuthorizationResponse<EmptyExtraDeviceAuthorizationFields>) -> Approval {
@@ -139,7 +139,7 @@ fn extra(login: &Login) -> impl Iterator<Item = (&'static str, String)> {
     audience.chain(login.resource.iter().map(|resource| ("resource", resource.to_string())))
 }
 
-fn stored(login: &Login, tokens: Tokens) -> Result<StoredTokens, Failure> {
+fn stored(login: &Login, tokens: &Tokens) -> Result<StoredTokens, Failure> {
     let token = if login.id_token {
         let missing = || Failure::Usage(format!("{} sent no ID token; add --scope openid", login.issuer));
         tokens.extra_fields().id_token.clone().ok_or_else(missing)?

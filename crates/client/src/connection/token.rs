@@ -27,7 +27,7 @@ pub(crate) enum TokenSource {
         last: Mutex<Option<Token>>,
     },
     /// The tokens of `logkey login`.
-    Login(LoginSource),
+    Login(Box<LoginSource>),
 }
 
 // === impl TokenSource ===

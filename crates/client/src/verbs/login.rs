@@ -54,7 +54,7 @@ pub(super) async fn run(args: LoginArgs) -> Result<(), Failure> {
     let mut contexts = connection.contexts.read()?;
     let name = connection.context_name(&contexts).unwrap_or(DEFAULT_CONTEXT).to_owned();
     let mut context = connection.update(contexts.contexts.remove(&name).unwrap_or_default());
-    let login = args.login(context.login.take())?;
+    let login = args.login(context.login.take().as_ref())?;
     let source = connection.contexts.login_source(&name, &login)?;
     let output = &args.service.output;
     let tokens = oauth::log_in(&login, |approval| {
@@ -75,10 +75,9 @@ pub(super) async fn run(args: LoginArgs) -> Result<(), Failure> {
 
 impl LoginArgs {
     /// What is given, completed by the last login.
-    fn login(&self, last: Option<Login>) -> Result<Login, Failure> {
+    fn login(&self, last: Option<&Login>) -> Result<Login, Failure> {
         let missing = |option: &str| Failure::Usage(format!("name {option}: the context has no login yet"));
         let own_scopes = !self.scopes.is_empty();
-        let last = last.as_ref();
         Ok(Login {
             issuer: self
                 .issuer

@@ -27,21 +27,25 @@ impl HttpBody for Endless {
     }
 }
 
-fn address(number: u32) -> Option<IpAddr> {
-    Some(std::net::Ipv4Addr::from_bits(number).into())
+fn address(number: u32) -> IpAddr {
+    std::net::Ipv4Addr::from_bits(number).into()
 }
 
 #[test]
 fn calls_are_bounded_per_connection_per_address_and_in_all() {
     let calls = OpenCalls::default();
-    let of_connection: Vec<_> = (0..100).filter_map(|_| calls.try_acquire(address(1), Some(1))).collect();
+    let of_connection: Vec<_> =
+        (0..100).filter_map(|_| calls.try_acquire(Some(address(1)), Some(1))).collect();
     assert_eq!(of_connection.len(), MAX_OF_CONNECTION);
-    let of_address: Vec<_> = (2..1_000).filter_map(|id| calls.try_acquire(address(1), Some(id))).collect();
+    let of_address: Vec<_> =
+        (2..1_000).filter_map(|id| calls.try_acquire(Some(address(1)), Some(id))).collect();
     assert_eq!(of_address.len() + of_connection.len(), MAX_OF_ADDRESS);
-    let others: Vec<_> = (2..4_000).filter_map(|n| calls.try_acquire(address(n), Some(9_000))).collect();
+    let others: Vec<_> =
+        (2..4_000).filter_map(|n| calls.try_acquire(Some(address(n)), Some(9_000))).collect();
     assert_eq!(others.len(), MAX_OF_CONNECTION, "one connection behind many addresses of a proxy");
-    let rest: Vec<_> =
-        (0..4_000).filter_map(|n| calls.try_acquire(address(n + 2), Some(10_000 + u64::from(n)))).collect();
+    let rest: Vec<_> = (0..4_000)
+        .filter_map(|n| calls.try_acquire(Some(address(n + 2)), Some(10_000 + u64::from(n))))
+        .collect();
     assert_eq!(rest.len() + others.len() + of_address.len() + of_connection.len(), MAX_OPEN);
     drop((of_connection, of_address, others, rest));
     let open = calls.open.lock();
@@ -51,7 +55,7 @@ fn calls_are_bounded_per_connection_per_address_and_in_all() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_at_its_age_with_a_status_and_frees_its_slot() {
     let calls = OpenCalls::default();
-    let slot = calls.try_acquire(address(1), Some(1)).unwrap();
+    let slot = calls.try_acquire(Some(address(1)), Some(1)).unwrap();
     let body = BoundedBody::new(Body::new(Endless), slot);
     let opened = Instant::now();
     let trailers = trailers(body).await.unwrap();

@@ -27,10 +27,14 @@ fn the_oldest_silent_connection_of_the_busiest_address_is_displaced() {
 fn an_address_with_valid_tokens_only_cannot_use_all_connections() {
     let limiter = limiter(ConnectionLimits { max: 3, max_per_address: 2, ..ConnectionLimits::default() });
     let mut permits: Vec<_> = (0..2).map(|_| admit(&limiter, A).unwrap()).collect();
-    permits.iter().for_each(|permit| permit.set_authenticated());
+    for permit in &permits {
+        permit.set_authenticated();
+    }
     assert!(admit(&limiter, A).is_none());
     permits.push(admit(&limiter, B).unwrap());
-    permits.iter().for_each(|permit| permit.set_authenticated());
+    for permit in &permits {
+        permit.set_authenticated();
+    }
     assert!(admit(&limiter, B).is_none());
     drop(permits);
     assert!(limiter.state.lock().by_address.is_empty());
@@ -96,6 +100,8 @@ fn a_trusted_proxy_has_no_limit_per_address() {
     let limits = ConnectionLimits { max: 5, max_per_address: 2, ..ConnectionLimits::default() };
     let limiter = ConnectionLimiter::new(limits, ["192.0.2.1/32".parse().unwrap()].into_iter().collect());
     let permits: Vec<_> = (0..5).map(|_| admit(&limiter, A).unwrap()).collect();
-    permits.iter().for_each(|permit| permit.set_authenticated());
+    for permit in &permits {
+        permit.set_authenticated();
+    }
     assert!(admit(&limiter, A).is_none(), "the total limit applies to proxies too");
 }
