@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     audit::{
-        Journal, MonitoredTreeStore, PendingChangeReader, Sequencer, rotation, sequencer::Corruption,
-        sinks::EventSource,
+        Journal, MonitoredTreeStore, PendingChangeReader, Sequencer, checkpoint::SigningKey, rotation,
+        sequencer::Corruption, sinks::EventSource,
     },
     aws::Aws,
     config::Settings,
@@ -21,6 +21,7 @@ use crate::{
         Clock,
         coverage::CoverageStore,
         quotas::{QuotaDiscovery, QuotaDiscoveryDisabled},
+        tree::TreeStore,
     },
     server::{StatusTexts, Tls},
     service::{
@@ -49,9 +50,7 @@ impl App {
         let current = Arc::new(SnapshotHolder::new(first));
         let store = store::open(&settings.store.config).await.map_err(StartError::Store)?;
         let fleet_ports = fleet_ports(&store);
-        let signed = store.tree.checkpoint().await;
-        let is_signed = signed.map_err(|error| StartError::Log(Corruption::Unavailable(error)))?.is_some();
-        let key = signing_key(&settings, !is_signed).map_err(StartError::Key)?;
+        let key = log_key(&settings, &*store.tree).await?;
         let (log, monitored) = (Arc::clone(&store.log), Arc::new(MonitoredTreeStore::new(store.tree)));
         let page_tokens = Arc::new(PageTokens::new(&key.page_token_secrets()));
         let checked = Sequencer::check(log, monitored.clone(), Arc::clone(&clock), key).await;
@@ -144,6 +143,13 @@ impl App {
             tls: tls.map(Arc::new),
         })
     }
+}
+
+/// The key of the log. It is created for a log without a checkpoint, because a signed one must have its key.
+async fn log_key(settings: &Settings, tree: &dyn TreeStore) -> Result<SigningKey, StartError> {
+    let checkpoint = tree.checkpoint().await;
+    let is_signed = checkpoint.map_err(|error| StartError::Log(Corruption::Unavailable(error)))?.is_some();
+    signing_key(settings, !is_signed).map_err(StartError::Key)
 }
 
 fn no_quota_discovery() -> Arc<dyn QuotaDiscovery> {
