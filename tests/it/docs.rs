@@ -323,10 +323,12 @@ fn every_alert_is_shown_to_fire_and_to_resolve() {
 #[test]
 fn the_alerts_match_the_job_that_prometheus_gives_the_service() {
     // Prometheus's operator names the job like the Service that it scrapes.
-    let services = fs::read_to_string(root().join("deploy/kubernetes/service.yaml")).unwrap();
-    let of_admin = services.split("---").find(|service| service.contains("targetPort: admin")).unwrap();
-    let name = of_admin.split_once("name: ").unwrap().1.lines().next().unwrap();
-    assert_eq!(name, "logkey-admin");
+    for manifests in ["deploy/kubernetes/sqlite.yaml", "deploy/kubernetes/postgres.yaml"] {
+        let manifests = fs::read_to_string(root().join(manifests)).unwrap();
+        let of_admin = manifests.split("---").find(|object| object.contains("targetPort: admin")).unwrap();
+        let name = of_admin.split_once("name: ").unwrap().1.lines().next().unwrap();
+        assert_eq!(name, "logkey-admin");
+    }
     for (alert, expression) in alerts() {
         if let Some((_, rest)) = expression.split_once("job") {
             let by_label = expression.contains("by (job)") || expression.contains("on (job)");

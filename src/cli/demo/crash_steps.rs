@@ -9,6 +9,7 @@ use super::{
     change_steps::{associate_request, associate_summary},
     demo_call::DemoCall,
     show::Printer,
+    took::Started,
     world::{ALL_SCOPES, DemoEnvironment, NEXT_KEY, PAYMENTS, StepResult, key_arn},
 };
 use crate::{
@@ -56,7 +57,7 @@ async fn kill(demo: &mut DemoEnvironment, printer: &mut Printer, request_id: &st
     };
     let asked =
         format!("{}\nthen kill -9 while AWS's answer is on its way", associate_summary(GROUP, "alias/next"));
-    let took = demo.took_without_service(started);
+    let took = started.took_without_calls();
     let call = DemoCall::new("kill -9 in the middle of a change", &asked, took, &result);
     let describe = |status: &Status| format!("{:?}: {}", status.code(), status.message());
     let changed = demo.key_in_aws(PAYMENTS, GROUP) == Some(key_arn(PAYMENTS, NEXT_KEY));
@@ -65,7 +66,7 @@ async fn kill(demo: &mut DemoEnvironment, printer: &mut Printer, request_id: &st
 }
 
 async fn reconcile(demo: &mut DemoEnvironment, printer: &mut Printer, request_id: &str) -> StepResult {
-    let started = demo.started_without_service();
+    let started = Started::without_calls();
     demo.restart_service().await?;
     let deadline = Instant::now() + TIMEOUT;
     let result = loop {
@@ -80,7 +81,7 @@ async fn reconcile(demo: &mut DemoEnvironment, printer: &mut Printer, request_id
     };
     let title = "After a restart it reads from AWS what became of the change";
     let asked = "logkey serve, then ListAuditEvents { correlation_id: its request id }";
-    let call = DemoCall::new(title, asked, demo.took_without_service(started), &result);
+    let call = DemoCall::new(title, asked, started.took_without_calls(), &result);
     printer.step(&call.succeeds(
         |events| events.iter().map(summary).collect::<Vec<_>>().join("\n"),
         |events| {

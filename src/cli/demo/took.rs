@@ -29,6 +29,16 @@ impl Started {
         Self { at: Instant::now(), quota_wait }
     }
 
+    /// A step without calls to AWS that starts now.
+    pub(super) fn without_calls() -> Self {
+        Self::now(Duration::ZERO)
+    }
+
+    /// How long a step without calls to AWS took that ends now.
+    pub(super) fn took_without_calls(self) -> Took {
+        Took { total: self.elapsed(), quota_wait: Duration::ZERO }
+    }
+
     pub(super) fn elapsed(self) -> Duration {
         self.at.elapsed()
     }

@@ -105,18 +105,6 @@ impl DemoEnvironment {
         Ok(started.took(total, self.service.quota_wait().await?))
     }
 
-    /// As [`DemoEnvironment::started`], while the service does not run.
-    pub(super) fn started_without_service(&self) -> Started {
-        let Self { .. } = self;
-        Started::now(Duration::ZERO)
-    }
-
-    /// As [`DemoEnvironment::took`], for a step in which the service ended or started.
-    pub(super) fn took_without_service(&self, started: Started) -> Took {
-        let Self { .. } = self;
-        started.took(started.elapsed(), Duration::ZERO)
-    }
-
     /// Ends the service with SIGKILL.
     pub(super) fn kill_service(&mut self) -> io::Result<()> {
         self.service.kill()
