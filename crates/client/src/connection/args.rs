@@ -6,9 +6,10 @@ use clap::Args;
 use url::Url;
 
 use super::{
+    bearer::Token,
     contexts::{Context, Contexts, ContextsFile},
     duration,
-    token::{Token, TokenSource},
+    token::TokenSource,
 };
 use crate::failure::Failure;
 

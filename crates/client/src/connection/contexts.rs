@@ -6,7 +6,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::login::{Login, LoginSource};
+use super::{login::Login, login_source::LoginSource};
 use crate::failure::Failure;
 
 /// The place of the file below the home directory.

@@ -6,11 +6,7 @@ use tonic::{Request, Status, transport::Channel};
 
 use super::retry;
 use crate::{
-    connection::{
-        args::ConnectionArgs,
-        channel::channel,
-        token::{Token, TokenSource},
-    },
+    connection::{args::ConnectionArgs, bearer::Token, channel::channel, token::TokenSource},
     failure::Failure,
 };
 
