@@ -8,6 +8,7 @@ mod client;
 mod clients;
 mod config;
 mod error;
+mod http_pool;
 mod iam;
 mod key_associations;
 mod kms;

@@ -4,6 +4,7 @@
 
 mod audit;
 mod auth;
+mod authorities;
 mod aws;
 mod diagnostic;
 mod env;
@@ -85,7 +86,11 @@ impl Settings {
         let reader = Reader::default();
         let Some((source, mut table)) = reader.document(path) else { return Err(reader.diagnostics()) };
         env_overlay::apply_env(&mut table, env, &reader);
-        let read = read(&Section::root(source, &table, &reader));
+        let mut read = read(&Section::root(source, &table, &reader));
+        let authorities = authorities::read(env, &reader);
+        if let Some(Settings { store, aws, auth, limits, .. }) = &mut read {
+            authorities.apply(store, aws, &mut auth.issuers, &mut limits.backend);
+        }
         if !reader.is_clean() {
             return Err(reader.diagnostics());
         }

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod authorization;
 pub mod aws;
 pub mod call;
+pub mod connection;
 pub mod diagnosis;
 pub mod error_chain;
 pub mod fleet;

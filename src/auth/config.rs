@@ -1,6 +1,6 @@
 //! The settings of issuers and tokens. `src/config` builds them from the configuration file.
 
-use std::{collections::HashSet, path::PathBuf, time::Duration};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use url::Url;
@@ -75,6 +75,8 @@ pub struct IssuerConfig {
     /// Whether a caller with a token of this issuer may name in `x-on-behalf-of` the person for whom it calls.
     /// Default false.
     pub may_assert_user: bool,
+    /// The only certificate authorities of the issuer's server, in PEM. Default those of the system.
+    pub authorities: Option<Arc<[u8]>>,
 }
 
 /// The claim that names whom a token is for.
@@ -197,6 +199,7 @@ impl IssuerConfig {
             max_lifetime: None,
             require_bound: false,
             may_assert_user: false,
+            authorities: None,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-use reqwest::{Client, StatusCode, redirect::Policy};
+use reqwest::{Certificate, Client, StatusCode, redirect::Policy};
 use thiserror::Error;
 use tokio::{fs::File, io::AsyncReadExt, sync::OnceCell};
 use url::Url;
@@ -12,6 +12,7 @@ use super::{
     allowed_url::{LinkLocalFilter, is_allowed_url, redirect_error},
     keys::KeySetError,
 };
+use crate::domain::connection::{failed_step, is_direct};
 
 /// The longest response, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -23,7 +24,7 @@ pub enum FetchError {
     #[error("the keys have not been fetched yet")]
     NotYet,
     /// The HTTP client could not be built, or the request failed.
-    #[error("the request to the issuer failed")]
+    #[error("{}", http_failure(.0))]
     Http(#[from] reqwest::Error),
     /// The status of the response is not 200.
     #[error("the issuer responded with {0}")]
@@ -51,20 +52,41 @@ pub enum FetchError {
     Keys(#[from] KeySetError),
 }
 
-/// The HTTP client for issuers.
+/// The HTTP clients for issuers.
 #[derive(Debug, Default)]
-pub(super) struct Http(OnceCell<Client>);
+pub(super) struct Http {
+    /// Uses the proxies of the environment.
+    proxied: OnceCell<Client>,
+    /// For this machine.
+    direct: OnceCell<Client>,
+    /// The only certificate authorities, in PEM; `None` trusts those of the system.
+    authorities: Option<Arc<[u8]>>,
+}
+
+/// Says at which step the request failed, because `/readyz` shows only this text and not its causes.
+fn http_failure(error: &reqwest::Error) -> String {
+    match failed_step(error) {
+        Some(step) => format!("the request to the issuer failed, because {step}"),
+        None => "the request to the issuer failed".to_owned(),
+    }
+}
 
 // === impl Http ===
 
 impl Http {
+    pub(super) fn new(authorities: Option<Arc<[u8]>>) -> Self {
+        Self { authorities, ..Self::default() }
+    }
+
     /// The body of a response with status 200.
     pub(super) async fn get(&self, url: &Url) -> Result<Vec<u8>, FetchError> {
         if !is_allowed_url(url) {
             return Err(FetchError::Address(url.clone()));
         }
         // Built on the first call, so that the start does not wait for the root certificates.
-        let client = self.0.get_or_try_init(async || client()).await?;
+        let is_direct = url.host_str().is_some_and(is_direct);
+        let cell = if is_direct { &self.direct } else { &self.proxied };
+        let client = cell.get_or_try_init(async || client(is_direct, self.authorities.as_deref())).await?;
         let mut response = client.get(url.clone()).send().await?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
@@ -83,11 +105,17 @@ impl Http {
     }
 }
 
-/// A client without cookies, credentials, caches, decompression, or proxies from the environment.
-fn client() -> Result<Client, reqwest::Error> {
-    Client::builder()
+/// A client without cookies, credentials, caches or decompression.
+fn client(is_direct: bool, authorities: Option<&[u8]>) -> Result<Client, reqwest::Error> {
+    let mut builder = Client::builder();
+    if is_direct {
+        builder = builder.no_proxy();
+    }
+    if let Some(pem) = authorities {
+        builder = builder.tls_certs_only(Certificate::from_pem_bundle(pem)?);
+    }
+    builder
         .user_agent(concat!("logkey/", env!("CARGO_PKG_VERSION")))
-        .no_proxy()
         .referer(false)
         .redirect(Policy::custom(|attempt| match redirect_error(attempt.previous(), attempt.url()) {
             Some(reason) => attempt.error(reason),

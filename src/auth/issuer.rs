@@ -55,8 +55,8 @@ impl Issuer {
     /// Starts to fetch the keys, or keeps those of `previous` if their source and refresh are the same.
     pub(super) fn new(config: IssuerConfig, previous: Option<&Self>) -> Self {
         let same = previous.filter(|old| {
-            (&old.config.issuer, &old.config.keys, old.config.refresh)
-                == (&config.issuer, &config.keys, config.refresh)
+            (&old.config.issuer, &old.config.keys, old.config.refresh, &old.config.authorities)
+                == (&config.issuer, &config.keys, config.refresh, &config.authorities)
         });
         let keys = same.map_or_else(
             || Arc::new(Jwks::start(&config.issuer, refresh_interval(&config), Source::of(&config))),
@@ -109,10 +109,16 @@ fn refresh_interval(config: &IssuerConfig) -> Refresh {
 impl Source {
     fn of(config: &IssuerConfig) -> Self {
         match &config.keys {
-            KeySource::JwksUri(url) => Self::Uri { http: Http::default(), url: url.clone() },
+            KeySource::JwksUri(url) => {
+                Self::Uri { http: Http::new(config.authorities.clone()), url: url.clone() }
+            }
             KeySource::JwksFile(path) => Self::File(path.clone()),
             KeySource::Discovery => match config.discovery_url() {
-                Some(url) => Self::Discovery { http: Http::default(), issuer: config.issuer.clone(), url },
+                Some(url) => Self::Discovery {
+                    http: Http::new(config.authorities.clone()),
+                    issuer: config.issuer.clone(),
+                    url,
+                },
                 None => Self::Nowhere,
             },
         }

@@ -9,6 +9,7 @@ use super::{
     call_budget::CallBudgets,
     clients::{self, Clients, Regional},
     config::Config,
+    http_pool,
     service_health::ServiceHealth,
     sessions::cache::{CacheLimits, Sessions},
     sts::client::{Sts, StsConfig},
@@ -44,7 +45,7 @@ impl Aws {
     /// Prepares the clients, without a call to AWS. If `config` has no service credentials, the SDK's default
     /// chain provides them when they are first needed.
     pub async fn connect(config: Config, clock: Arc<dyn Clock>) -> Self {
-        let http = clients::http_client();
+        let http = http_pool::http_client(config.authorities.clone());
         let sdk = clients::service_identity(&config, http.clone()).retry_config(RetryConfig::disabled());
         let sdk = sdk.load().await;
         let Config { region, endpoints, session_duration, attribution, timeouts, .. } = config;

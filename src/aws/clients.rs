@@ -3,22 +3,12 @@
 //! A client holds no credentials; each call brings those of its session. The SDK does not retry, because its
 //! retry budget would be shared by all accounts; the code that limits the rate of a call also retries it.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use aws_config::{BehaviorVersion, ConfigLoader, timeout::TimeoutConfig};
 use aws_sdk_sts::config::{
     IdentityCache, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig,
 };
-use aws_smithy_http_client::{
-    Connector,
-    proxy::ProxyConfig,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
-use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
 use parking_lot::Mutex;
 
 use super::config::{Config, Endpoints, Timeouts};
@@ -110,20 +100,4 @@ pub(super) fn service_identity(config: &Config, http: SharedHttpClient) -> Confi
 /// The timeouts of one attempt.
 pub(super) fn timeouts(limits: &Timeouts) -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(limits.connect).operation_attempt_timeout(limits.attempt).build()
-}
-
-/// The connection pool. It is created with the settings of the first call, which all calls share.
-pub(super) fn http_client() -> SharedHttpClient {
-    let pool: OnceLock<SharedHttpConnector> = OnceLock::new();
-    http_client_fn(move |settings, components| {
-        let connect = || {
-            let mut builder = Connector::builder()
-                .connector_settings(settings.clone())
-                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-                .proxy_config(ProxyConfig::from_env());
-            builder.set_sleep_impl(components.sleep_impl());
-            SharedHttpConnector::new(builder.build())
-        };
-        pool.get_or_init(connect).clone()
-    })
 }

@@ -1,6 +1,6 @@
 //! The settings of the AWS client, as plain values.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
 
@@ -20,6 +20,8 @@ pub struct Config {
     pub attribution: SessionTagging,
     /// The timeouts of AWS calls.
     pub timeouts: Timeouts,
+    /// The only certificate authorities of AWS's servers, in PEM; `None` trusts those of the system.
+    pub authorities: Option<Arc<[u8]>>,
     /// The credentials of the service identity; `None` uses the SDK's default chain.
     pub service_principal: Option<ServiceCredentials>,
 }

@@ -46,6 +46,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Config> {
         session_duration,
         attribution,
         timeouts,
+        authorities: None,
         service_principal: None,
     })
 }

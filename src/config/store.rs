@@ -69,6 +69,15 @@ fn with_password(section: &Section<'_>, store: Store, password: Option<String>) 
     Store { config: Config { url: url.into() } }
 }
 
+/// Trusts the authorities in this file, unless the URL names others.
+pub(super) fn trust(store: &mut Store, file: &str) {
+    let Some(mut url) = server(&store.config.url) else { return };
+    if !url.query_pairs().any(|(name, _)| name == "sslrootcert") {
+        url.query_pairs_mut().append_pair("sslrootcert", file);
+        store.config.url = url.into();
+    }
+}
+
 /// The parsed URL; `None` if it is not that of a PostgreSQL server.
 fn server(url: &str) -> Option<Url> {
     Url::parse(url).ok().filter(|url| ["postgres", "postgresql"].contains(&url.scheme()))

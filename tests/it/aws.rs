@@ -94,6 +94,7 @@ fn config(endpoint: &str) -> Config {
         session_duration: Duration::from_hours(1),
         attribution: SessionTagging::Tenant,
         timeouts: Timeouts::default(),
+        authorities: None,
         service_principal: Some(ServiceCredentials {
             access_key_id: "AKIASANDBOXHUB".into(),
             secret_access_key: "secret".into(),

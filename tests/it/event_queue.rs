@@ -86,6 +86,7 @@ fn config(endpoint: &str) -> Config {
         session_duration: std::time::Duration::from_hours(1),
         attribution: SessionTagging::Tenant,
         timeouts: Timeouts::default(),
+        authorities: None,
         service_principal: Some(ServiceCredentials {
             access_key_id: "AKIASANDBOXHUB".into(),
             secret_access_key: "secret".into(),

@@ -40,6 +40,7 @@ mod limits;
 mod main_job;
 mod observability;
 mod onboarding;
+mod outgoing;
 mod policies;
 mod process;
 mod query_results;

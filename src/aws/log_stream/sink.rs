@@ -20,6 +20,7 @@ use crate::{
         clients,
         config::Config,
         error::{self, ServiceError},
+        http_pool,
     },
     domain::error_chain::error_chain,
     ports::{Clock, Sink, SinkError, SinkRecord, UpstreamError, aws::AwsErrorDetails},
@@ -62,7 +63,7 @@ struct RejectedEvents;
 impl LogStream {
     /// Prepares the client, without a call to AWS. The service's own credentials assume the role.
     pub async fn connect(config: &Config, to: StreamConfig, clock: Arc<dyn Clock>) -> Self {
-        let http = clients::http_client();
+        let http = http_pool::http_client(config.authorities.clone());
         let role = AssumeRoleProvider::builder(to.role.as_str())
             .session_name(SESSION_NAME)
             .policy(to.session_policy())

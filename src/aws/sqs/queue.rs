@@ -23,6 +23,7 @@ use crate::{
         clients,
         config::Config,
         error::{self, ServiceError},
+        http_pool,
     },
     domain::error_chain::error_chain,
     ports::{
@@ -70,7 +71,9 @@ impl EventQueue {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(config.timeouts.connect)
             .operation_attempt_timeout(WAIT.saturating_add(config.timeouts.attempt));
-        let service = clients::service_identity(config, clients::http_client()).load().await;
+        let service = clients::service_identity(config, http_pool::http_client(config.authorities.clone()))
+            .load()
+            .await;
         let region = url.region().unwrap_or(&config.region);
         let sqs = aws_sdk_sqs::config::Builder::from(&service)
             .region(aws_config::Region::new(region.as_str().to_owned()))

@@ -70,6 +70,12 @@ impl RedisUrl {
         Self { ca: Some(pem), ..self }
     }
 
+    /// Whether [`RedisUrl::with_ca`] set an authority.
+    #[must_use]
+    pub fn has_ca(&self) -> bool {
+        self.ca.is_some()
+    }
+
     /// Whether the connection uses TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {

@@ -61,6 +61,7 @@ async fn sink(aws: &Running) -> Arc<dyn Sink> {
         session_duration: Duration::from_hours(1),
         attribution: SessionTagging::Tenant,
         timeouts: Timeouts::default(),
+        authorities: None,
         service_principal: Some(ServiceCredentials {
             access_key_id: "AKIASANDBOXHUB".into(),
             secret_access_key: "not-a-secret".into(),

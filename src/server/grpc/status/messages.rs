@@ -9,7 +9,7 @@ use super::{
     details::StatusDetails,
 };
 use crate::{
-    domain::association::UnresolvedLocation,
+    domain::{association::UnresolvedLocation, connection::failed_step},
     service::{
         AccessError, AwsCallError, ChangeError, Error, FleetError, ReadError, RequestError, StorageError,
     },
@@ -159,9 +159,12 @@ fn aws_call_details(error: &AwsCallError) -> StatusDetails {
         .with_retry(SHORT_RETRY)
         .with_quota("aws-account", "calls per second of AssumeRole in this service's own account")
         .with_aws_error(answer),
-        AwsCallError::Unavailable { answer, .. } => {
-            let details = StatusDetails::new("AWS is not reachable, or responded with a server error: retry")
-                .with_retry(SHORT_RETRY);
+        AwsCallError::Unavailable { answer, source } => {
+            let message = match source.as_ref().and_then(|source| failed_step(&**source)) {
+                Some(step) => format!("AWS is not reachable, because {step}: retry"),
+                None => "AWS is not reachable, or responded with a server error: retry".to_owned(),
+            };
+            let details = StatusDetails::new(message).with_retry(SHORT_RETRY);
             answer.iter().fold(details, StatusDetails::with_aws_error)
         }
         AwsCallError::DeadlineBeforeAws => {
