@@ -19,6 +19,7 @@ mod proof;
 pub mod prove;
 mod prover;
 mod refusal_dedup;
+pub mod restart;
 pub mod rotation;
 pub mod sequencer;
 pub mod sinks;

@@ -43,7 +43,7 @@ pub use self::{
     sink::{Sink, SinkError, SinkPosition, SinkRecord, SinkStore},
     store::{
         AppendError, ArchivedEvents, Batch, BatchTag, ClosableStore, EventFilter, EventIndexFields,
-        EventReader, EventStore, IndexCheckedEvent, StoredBatch, StoredEvent,
+        EventReader, EventStore, IndexCheckedEvent, LogReplacement, StoredBatch, StoredEvent,
     },
     tree::{Leadership, LeadershipStatus, SignedCheckpoint, Tile, TreeStore},
     unavailable::Unavailable,

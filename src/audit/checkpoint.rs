@@ -3,6 +3,8 @@
 mod key;
 mod note;
 
+pub(super) use self::note::read_unverified;
+
 pub use self::{
     key::{KeyError, SigningKey, default_key_path},
     note::{CheckpointError, format_after, is_verifier, read},

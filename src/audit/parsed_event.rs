@@ -69,6 +69,8 @@ pub struct ParsedEvent {
     pub archived: Option<ArchivedEvent>,
     /// What a `RotateKey` event says.
     pub rotated: Option<RotatedEvent>,
+    /// What a `RestartLog` event says.
+    pub restarted: Option<RestartedEvent>,
 }
 
 /// The content of an `Archive` event. Only its proof is evidence.
@@ -90,6 +92,17 @@ pub struct RotatedEvent {
     /// `unmapped.logkey.new_verifier`: the key that signs them from here on.
     pub to: String,
     /// `unmapped.logkey.proof`; none in an event of an earlier release.
+    pub proof: Option<String>,
+}
+
+/// The content of a `RestartLog` event. Its proof shows only that the holder of this log's key says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartedEvent {
+    /// `unmapped.logkey.old_size`: how many events the newest checkpoint of the former log covers.
+    pub size: u64,
+    /// `unmapped.logkey.old_root`: the root of that checkpoint.
+    pub root: String,
+    /// `unmapped.logkey.proof`.
     pub proof: Option<String>,
 }
 
@@ -160,6 +173,11 @@ impl TryFrom<&StoredEvent> for ParsedEvent {
             rotated: owned(own.old_verifier).zip(owned(own.new_verifier)).map(|(from, to)| RotatedEvent {
                 from,
                 to,
+                proof: proof.clone(),
+            }),
+            restarted: own.old_size.zip(owned(own.old_root)).map(|(size, root)| RestartedEvent {
+                size,
+                root,
                 proof,
             }),
         })

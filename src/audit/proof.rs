@@ -23,6 +23,13 @@ pub(super) enum Statement<'s> {
         /// The root of the tree over the events, in base64.
         root: &'s str,
     },
+    /// This log follows another one, whose key was lost.
+    Restart {
+        /// How many events the newest checkpoint of the former log covers.
+        size: u64,
+        /// The root of that checkpoint, in base64.
+        root: &'s str,
+    },
 }
 
 /// The log and its newest tree when the statement was made.
@@ -60,6 +67,7 @@ impl Statement<'_> {
         let (kind, content) = match self {
             Self::Rotation { from, to } => ("rotate-key", format!("from {from}\nto {to}")),
             Self::Archive { last, root } => ("archive", format!("last {last}\nroot {root}")),
+            Self::Restart { size, root } => ("restart", format!("former {size} {root}")),
         };
         format!("{origin}\nlogkey {kind} v1\ntree {size} {root}\n{content}\n")
     }
@@ -101,6 +109,23 @@ mod tests {
         }
         for changed in [proof.replace("tree 7", "tree 8"), proof.replace("v1", "v2"), String::new()] {
             assert_eq!(statement.verify(&changed, ORIGIN, &[from, to]), None);
+        }
+    }
+
+    #[test]
+    fn a_restart_is_proved_only_by_the_key_of_the_new_log() {
+        let (key, other) = (key(1), key(2));
+        let tree = StatementTree { size: 0, root: tlog_tiles::EMPTY_HASH };
+        let statement = Statement::Restart { size: 7, root: "cm9vdA==" };
+        let proof = statement.sign(&key, &tree).unwrap();
+        assert_eq!(statement.verify(&proof, ORIGIN, &[key.verifier()]), Some(tree));
+        assert_eq!(statement.verify(&proof, ORIGIN, &[other.verifier()]), None);
+        for changed in [
+            Statement::Restart { size: 8, root: "cm9vdA==" },
+            Statement::Restart { size: 7, root: "b3RoZXI=" },
+            Statement::Archive { last: 7, root: "cm9vdA==" },
+        ] {
+            assert_eq!(changed.verify(&proof, ORIGIN, &[key.verifier()]), None);
         }
     }
 

@@ -4,13 +4,14 @@
 mod archived;
 mod pass;
 mod report;
+mod restarted;
 mod rotations;
 mod run;
 mod trust;
 mod unsigned;
 
 pub use self::{
-    report::{ArchivedRanges, Finding, Report, Unproven, UnsignedEvents},
+    report::{ArchivedRanges, Finding, FormerLog, Report, Unproven, UnsignedEvents},
     run::verify,
     trust::{NewestCheckpoint, TrustAnchor, TrustedLog},
 };

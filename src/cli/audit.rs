@@ -11,6 +11,7 @@ pub(super) mod log_location;
 mod offline;
 mod prove;
 pub mod report;
+mod restart;
 mod rotate_key;
 mod show;
 mod story;
@@ -47,6 +48,8 @@ enum Command {
     Archive(archive::ArchiveArgs),
     /// Replace the key that signs the log's checkpoints.
     RotateKey(rotate_key::RotateKeyArgs),
+    /// Begin a new log, because the key that signed this one is lost.
+    Restart(restart::RestartArgs),
 }
 
 /// Runs the subcommand and returns its exit code: 2 if the configuration is invalid or if `verify` cannot
@@ -61,6 +64,7 @@ pub async fn run(args: AuditArgs) -> ExitCode {
         Command::Prove(args) => prove::run(args).await,
         Command::Archive(args) => archive::run(args).await,
         Command::RotateKey(args) => rotate_key::run(args).await,
+        Command::Restart(args) => restart::run(args).await,
     };
     match result {
         Err(Failure::Other(error)) if error.downcast_ref().is_some_and(is_closed_pipe) => ExitCode::SUCCESS,

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use thiserror::Error;
 
-use super::{audit::LeafHash, unavailable::Unavailable};
+use super::{audit::LeafHash, tree::SignedCheckpoint, unavailable::Unavailable};
 use crate::domain::{
     association::RecordedAssociation, audit::EventId, aws::AccountId, call::RequestId, history::Observation,
     idempotency::RecordedStep, tenant::TenantId, time::Timestamp,
@@ -222,6 +222,18 @@ pub trait ClosableStore: Send + Sync + 'static {
     /// Closes every connection. A SQLite store is then one file, unless another process reads it, and
     /// another process may open it. Whatever uses the store here afterwards fails.
     async fn close(&self);
+}
+
+/// Replaces the whole log, for a log whose signing key is lost.
+#[async_trait]
+pub trait LogReplacement: Send + Sync + 'static {
+    /// Removes every event, the tree and the checkpoints, and stores the checkpoint of no events and these
+    /// batches, each with one event, as the beginning of a new log. All of it is one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`].
+    async fn replace_log(&self, empty: &SignedCheckpoint, first: &[Batch]) -> Result<(), AppendError>;
 }
 
 /// Why a batch was not stored, or may not have been.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::ports::{
     ArchivedEvents, ClosableStore, EventReader, EventStore, IdempotencyStore, KeyHistoryReader,
-    KeyHistoryWriter, Leadership, SinkStore, TreeStore,
+    KeyHistoryWriter, Leadership, LogReplacement, SinkStore, TreeStore,
     bulk::{BulkJobs, BulkQueue},
     coverage::CoverageStore,
     rules::{RepairLog, RuleSchedule, RuleStore},
@@ -43,6 +43,8 @@ pub struct Store {
     pub sinks: Arc<dyn SinkStore>,
     /// Removes archived events.
     pub archived: Arc<dyn ArchivedEvents>,
+    /// Replaces the whole log.
+    pub replacement: Arc<dyn LogReplacement>,
     /// Closes the store.
     pub closing: Arc<dyn ClosableStore>,
     /// Whether this process is the leader.
@@ -73,6 +75,7 @@ trait Backend:
     + IdempotencyStore
     + SinkStore
     + ArchivedEvents
+    + LogReplacement
     + ClosableStore
     + Leadership
     + StoreSpace
@@ -155,6 +158,7 @@ impl Store {
             requests: store.clone(),
             sinks: store.clone(),
             archived: store.clone(),
+            replacement: store.clone(),
             closing: store.clone(),
             leadership: store.clone(),
             space: store.clone(),

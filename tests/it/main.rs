@@ -11,6 +11,7 @@ mod audit_commands_offline;
 mod audit_events;
 mod audit_forgery;
 mod audit_output;
+mod audit_restart;
 mod audit_service;
 mod audit_tampering;
 mod audit_tree;

@@ -63,7 +63,7 @@ pub enum KeyError {
     /// The log has checkpoints, but the key that signed them is missing.
     #[error(
         "the checkpoint key {path} is missing, and without it the audit log cannot be continued: restore the file \
-         from a backup"
+         from a backup; if the key is lost, `logkey audit restart --lost-key` begins a new log"
     )]
     Missing {
         /// The file.

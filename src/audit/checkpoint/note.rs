@@ -37,6 +37,19 @@ pub fn is_verifier(key: &str) -> bool {
     StandardVerifier::new(key).is_ok()
 }
 
+/// Reads a checkpoint without its signatures. Only for a log whose key is lost.
+///
+/// # Errors
+///
+/// [`CheckpointError`].
+pub(in crate::audit) fn read_unverified(note: &[u8]) -> Result<Checkpoint, CheckpointError> {
+    if note.len() > MAX_NOTE {
+        return Err(CheckpointError::Text);
+    }
+    let note = Note::from_bytes(note).map_err(CheckpointError::Note)?;
+    Checkpoint::from_bytes(note.text()).map_err(|_malformed| CheckpointError::Text)
+}
+
 /// Reads a signed checkpoint. Returns it only if one of the keys signed it and it belongs to this log.
 ///
 /// # Errors

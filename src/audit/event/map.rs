@@ -214,11 +214,19 @@ fn detail<'e>(uid: &'e str, name: Option<&'e LogGroupName>, kind: &'static str) 
 
 pub(super) fn logkey_fields<'e>(event: &'e Event, closes: Option<&'e str>) -> LogkeyFields<'e> {
     let via = &event.via;
-    let (archived, rotated, proof) = match &event.log {
-        Some(LogEvent::Archived { last, root, proof }) => (Some((*last, &**root)), None, Some(proof)),
-        Some(LogEvent::Rotated { from, to, proof }) => (None, Some((&**from, &**to)), Some(proof)),
-        None => (None, None, None),
-    };
+    let (mut archived, mut rotated, mut restarted, mut proof) = (None, None, None, None);
+    match &event.log {
+        Some(LogEvent::Archived { last, root, proof: signed }) => {
+            (archived, proof) = (Some((*last, &**root)), Some(signed));
+        }
+        Some(LogEvent::Rotated { from, to, proof: signed }) => {
+            (rotated, proof) = (Some((&**from, &**to)), Some(signed));
+        }
+        Some(LogEvent::Restarted { size, root, proof: signed }) => {
+            (restarted, proof) = (Some((*size, &**root)), Some(signed));
+        }
+        None => {}
+    }
     LogkeyFields {
         time_us: Some(event.time.as_micros()),
         closes: closes.map(Text::from),
@@ -252,6 +260,8 @@ pub(super) fn logkey_fields<'e>(event: &'e Event, closes: Option<&'e str>) -> Lo
         archived_root: archived.map(|(_, root)| root.into()),
         old_verifier: rotated.map(|(from, _)| from.into()),
         new_verifier: rotated.map(|(_, to)| to.into()),
+        old_size: restarted.map(|(size, _)| size),
+        old_root: restarted.map(|(_, root)| root.into()),
         proof: proof.map(|proof| (&**proof).into()),
         latency_us: event.end.as_ref().map(|end| u64::try_from(end.latency.as_micros()).unwrap_or(u64::MAX)),
     }

@@ -46,6 +46,7 @@ pub(super) fn operation_name(act: AuditOperation) -> &'static str {
         AuditOperation::Lost => "Lost",
         AuditOperation::Archive => "Archive",
         AuditOperation::RotateKey => "RotateKey",
+        AuditOperation::RestartLog => "RestartLog",
         AuditOperation::Finding => "Finding",
     }
 }
@@ -59,6 +60,7 @@ pub fn operation_names() -> impl Iterator<Item = &'static str> {
         AuditOperation::Lost,
         AuditOperation::Archive,
         AuditOperation::RotateKey,
+        AuditOperation::RestartLog,
         AuditOperation::Finding,
     ];
     Action::ALL.into_iter().map(AuditOperation::Rpc).chain(own).map(operation_name)

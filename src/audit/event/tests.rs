@@ -230,8 +230,10 @@ fn the_stored_form_never_changes() {
     let (_, archived) = written(&Event { log: Some(log), ..lifecycle(AuditOperation::Archive) });
     let log = LogEvent::Rotated { from: "log+1+a".into(), to: "log+2+b".into(), proof: "note".into() };
     let (_, rotated) = written(&Event { log: Some(log), ..lifecycle(AuditOperation::RotateKey) });
+    let log = LogEvent::Restarted { size: 512, root: "cm9vdA==".into(), proof: "note".into() };
+    let (_, restarted) = written(&Event { log: Some(log), ..lifecycle(AuditOperation::RestartLog) });
     let (_, found) = written(&finding());
-    let stored = [change, reconciled, archived, rotated, found].join("\n") + "\n";
+    let stored = [change, reconciled, archived, rotated, restarted, found].join("\n") + "\n";
     let golden = include_str!("golden.jsonl").replace("VERSION", env!("CARGO_PKG_VERSION"));
     assert_eq!(stored, golden);
 }

@@ -11,7 +11,10 @@ pub enum Corruption {
     #[error("the audit log cannot be read")]
     Unavailable(#[source] Unavailable),
     /// The newest checkpoint is malformed, or none of the log's keys signed it.
-    #[error("the audit log's newest checkpoint cannot be trusted")]
+    #[error(
+        "the audit log's newest checkpoint cannot be trusted: restore the checkpoint key that belongs to this log; \
+         if it is lost, see `logkey audit restart --lost-key`"
+    )]
     Checkpoint(#[source] CheckpointError),
     /// Tiles are missing, or do not give the signed root.
     #[error("the audit log's tree does not match its checkpoint of {size} events: run `logkey audit verify`")]

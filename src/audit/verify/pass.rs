@@ -30,8 +30,8 @@ const MAX_FINDINGS: usize = 100;
 /// The largest number of mismatches that are compared with each other to find reordered events.
 const MAX_COMPARED: usize = 4096;
 
-/// A part of the names of the fields of an event that needs a proof: `old_verifier` or `archived_root`.
-const PROVED_FIELDS: [&str; 2] = ["\"old_verifier\"", "\"archived_root\""];
+/// A field of each kind of event that needs a proof.
+const PROVED_FIELDS: [&str; 3] = ["\"old_verifier\"", "\"archived_root\"", "\"old_root\""];
 
 /// One pass over a log.
 pub(super) struct Verifier<'p> {
@@ -166,7 +166,10 @@ impl<'p> Verifier<'p> {
         for IndexCheckedEvent { event, mismatches: wrong } in page {
             let (seq, expected) = (event.seq, self.edge.size() + 1);
             let is_intact = if seq > self.report.signed {
-                // No checkpoint covers it. `check_unsigned` checks it.
+                // No checkpoint covers it. `check_unsigned` checks it. That the log was restarted is said anyway.
+                if seq == 1 {
+                    self.check_proof(seq, event.body.as_bytes());
+                }
                 true
             } else if seq < expected {
                 self.add_finding(Finding::Duplicate { seq });
@@ -210,7 +213,12 @@ impl<'p> Verifier<'p> {
             return;
         };
         let stored = StoredEvent { seq, id: EventId(Uuid::nil()), tenant: None, body: body.to_owned() };
-        let Ok(ParsedEvent { archived, rotated, .. }) = ParsedEvent::try_from(&stored) else { return };
+        let Ok(ParsedEvent { archived, rotated, restarted, .. }) = ParsedEvent::try_from(&stored) else {
+            return;
+        };
+        if let Some(restarted) = restarted {
+            self.check_restart(seq, restarted);
+        }
         let origin = self.against.origin;
         let (unproven, what) = match (rotated, archived) {
             (Some(rotated), _) if !is_rotation_proved(&rotated, origin) => {

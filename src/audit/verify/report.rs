@@ -141,6 +141,20 @@ pub struct Report {
     pub unsigned: Option<UnsignedEvents>,
     /// What an earlier release wrote without a proof. It is neither trusted nor a finding.
     pub unproven: Vec<Unproven>,
+    /// The log that this one follows, if its first event says that the key of that log was lost.
+    pub former: Option<FormerLog>,
+}
+
+/// The log before this one, as the first event names it. No signature of its key shows that.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the log was restarted: its first event says that the key of a former log was lost, whose newest checkpoint has {size} events and the root {root}; only the key of this log signed that, so compare it with a checkpoint of the former log that was kept elsewhere"
+)]
+pub struct FormerLog {
+    /// How many events its newest checkpoint covers.
+    pub size: u64,
+    /// The root of that checkpoint, in base64.
+    pub root: String,
 }
 
 /// The newest events, which no checkpoint covers yet.

@@ -127,6 +127,7 @@ fn to_report(report: &verify::Report, verdict: Verdict, sentence: String) -> Rep
         "signedEvents": report.signed,
         "findings": findings,
         "unproven": unproven,
+        "formerLog": report.former.as_ref().map(|former| json!({ "events": former.size, "root": former.root })),
         "archivedEvents": report.moved_out.as_ref().map_or(0, |moved| moved.last),
     });
     let mut table = Table::new(&[Column::new("verdict"), Column::new("finding")], "");
@@ -140,6 +141,7 @@ fn to_report(report: &verify::Report, verdict: Verdict, sentence: String) -> Rep
     let moved = report.moved_out.as_ref().map(|ArchivedRanges { last, claimed, .. }| {
         format!("events 1 to {last} were moved out to an archive, as event {claimed} of the log says")
     });
-    let notes = findings.into_iter().chain(unproven).chain(moved).chain([sentence]);
+    let former = report.former.as_ref().map(ToString::to_string);
+    let notes = findings.into_iter().chain(unproven).chain(former).chain(moved).chain([sentence]);
     Report::new(document, table.hidden()).notes(notes)
 }

@@ -102,6 +102,8 @@ pub enum AuditOperation {
     Archive,
     /// The key that signs checkpoints was replaced.
     RotateKey,
+    /// A new log begins, because the signing key of the former one was lost.
+    RestartLog,
     /// An evaluation of the encryption rules changed a finding.
     Finding,
 }
@@ -125,6 +127,15 @@ pub enum LogEvent {
         /// The verifier key of the new signing key.
         to: Box<str>,
         /// The statement of this, signed by both keys.
+        proof: Box<str>,
+    },
+    /// This log is the successor of another one, whose signing key was lost.
+    Restarted {
+        /// How many events the newest checkpoint of the former log covers.
+        size: u64,
+        /// The root hash of that checkpoint, in base64.
+        root: Box<str>,
+        /// The statement of this, signed by the key of this log.
         proof: Box<str>,
     },
 }

@@ -278,6 +278,10 @@ pub(crate) struct LogkeyFields<'e> {
     pub(crate) old_verifier: Option<Text<'e>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) new_verifier: Option<Text<'e>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) old_size: Option<u64>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) old_root: Option<Text<'e>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) proof: Option<Text<'e>>,
 }
