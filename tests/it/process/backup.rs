@@ -51,6 +51,21 @@ async fn keep_checkpoint(folder: &Path) -> PathBuf {
     path
 }
 
+/// The first checkpoint of a store that covers more than so many events, in a file.
+async fn checkpoint_after(folder: &Path, events: u64) -> PathBuf {
+    let covers_more = async {
+        loop {
+            let path = keep_checkpoint(folder).await;
+            let note = std::fs::read_to_string(&path).unwrap();
+            if note.lines().nth(1).unwrap().parse::<u64>().unwrap() > events {
+                return path;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(1), covers_more).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_clean_stop_leaves_one_file_that_verifies_alone() {
     let mut process = Process::serve().await;
@@ -119,7 +134,8 @@ async fn a_backup_of_a_busy_service_is_restored_and_continues() {
     for entry in std::fs::read_dir(&out).unwrap().map(Result::unwrap) {
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
     }
-    let later = keep_checkpoint(process.folder()).await;
+    let after = newest(&store::Config::of_file(&process.folder().join("logkey.db"))).await;
+    let later = checkpoint_after(process.folder(), after).await;
     process.signal("-TERM");
     calls.await.unwrap();
 

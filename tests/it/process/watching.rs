@@ -11,7 +11,7 @@ async fn a_changed_file_is_reloaded_without_a_signal() {
     let process = Process::serve().await;
     let good = std::fs::read_to_string(&process.config).unwrap();
     std::fs::write(&process.config, good + "# the same, with a comment\n").unwrap();
-    process.until_metric("logkey_reloads_total{outcome=\"taken\"}").await;
+    process.until_metric("logkey_reloads_total{outcome=\"taken\"} 1").await;
     process.signal("-TERM");
     assert_eq!(process.end().0, Some(0));
 }
@@ -44,7 +44,7 @@ async fn sighup_reloads_settings_and_invalid_ones_are_reported() {
     let good = std::fs::read_to_string(&process.config).unwrap();
     std::fs::write(&process.config, good + "[[tenants]]\nid = \"Not An Id\"\n").unwrap();
     process.signal("-HUP");
-    process.until_metric("logkey_reloads_total{outcome=\"refused\"}").await;
+    process.until_metric("logkey_reloads_total{outcome=\"refused\"} 1").await;
     process.signal("-TERM");
     let (code, output) = process.end();
     assert_eq!(code, Some(0), "{output}");
@@ -72,7 +72,7 @@ async fn a_replaced_configmap_link_is_noticed() {
     version("..second", true);
     std::os::unix::fs::symlink("..second", tenants.join("..data_tmp")).unwrap();
     std::fs::rename(tenants.join("..data_tmp"), tenants.join("..data")).unwrap();
-    process.until_metric("logkey_reloads_total{outcome=\"taken\"}").await;
+    process.until_metric("logkey_reloads_total{outcome=\"taken\"} 1").await;
     let refused = caller.who_am_i().await.unwrap_err();
     assert_eq!(&*reason(&refused), "TENANT_SUSPENDED");
     process.signal("-TERM");
