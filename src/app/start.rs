@@ -45,8 +45,7 @@ impl App {
         let tenants = Arc::new(mem::take(&mut settings.tenants));
         let policy = mem::take(&mut settings.policy);
         let auth = settings.auth.clone();
-        let first =
-            build_snapshot::build(auth, tenants, &policy, Arc::clone(&clock)).map_err(StartError::from)?;
+        let first = build_snapshot::build(auth, tenants, &policy, Arc::clone(&clock))?;
         let current = Arc::new(SnapshotHolder::new(first));
         let store = store::open(&settings.store.config).await.map_err(StartError::Store)?;
         let fleet_ports = fleet_ports(&store);
