@@ -4,6 +4,7 @@ for the CloudFormation template, and an HCL parser for the Terraform configurati
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 import hcl2
@@ -24,6 +25,8 @@ REGIONS = {
     "aws-iso-e": ["eu-isoe-west-1"],
     "aws-iso-f": ["us-isof-south-1"],
 }
+# The partitions whose Regions and ARNs parliament knows.
+KNOWN_TO_PARLIAMENT = ["aws", "aws-cn", "aws-us-gov"]
 ORGANIZATION = "o-exampleorgid"
 
 
@@ -56,7 +59,7 @@ def run(*arguments):
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
 
 
-@pytest.fixture(params=[(partition, results) for partition in REGIONS for results in (True, False)], ids=str)
+@pytest.fixture(params=[(partition, results) for partition in KNOWN_TO_PARLIAMENT for results in (True, False)], ids=str)
 def onboarding(request, tmp_path):
     """Returns a function that runs `logkey onboarding` for one output format."""
     partition, query_results = request.param
@@ -84,8 +87,9 @@ ACCEPTED = {
 
 
 def issues(policy):
-    """The findings of parliament for a policy."""
-    found = parliament.analyze_policy_string(json.dumps(policy)).findings
+    """The findings of parliament for a policy. It knows the partitions aws, aws-cn and aws-us-gov only."""
+    text = re.sub("arn:aws-(eusc|iso(-[a-z])?):", "arn:aws:", json.dumps(policy))
+    found = parliament.analyze_policy_string(text).findings
     return {(each.issue, str(each.detail)) for each in found}
 
 

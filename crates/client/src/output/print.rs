@@ -30,7 +30,7 @@ pub fn print(report: &Report, args: &OutputArgs) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// As [`print`].
+/// As [`print()`].
 pub fn print_text(text: &str) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
     if !text.is_empty() {
