@@ -98,7 +98,7 @@ async fn fill(env: &TestEnv, count: usize) {
     }
     writers.join_all().await;
     journal.close().await;
-    drop((journal, store));
+    drop((journal, store, checked));
     // Separate threads close its connections.
     let is_open = |entry: std::io::Result<fs::DirEntry>| {
         entry.and_then(|entry| fs::read_link(entry.path())).is_ok_and(|file| file.starts_with(env.store()))
