@@ -211,16 +211,16 @@ mod tests {
 
     #[test]
     fn one_tenant_gets_a_quarter_and_displaces_only_its_own_entries() {
-        let cache = SharedCache::new(BOUNDS);
+        // As large as in the service, so that no part of the cache is full before the whole is.
+        let bounds = CacheBounds { bytes: 32 * 1024 * 1024, ..BOUNDS };
+        let cache = SharedCache::new(bounds);
         let (quiet, greedy) = (tenant("quiet"), tenant("greedy"));
         (0..20_u32).for_each(|number| cache.insert(&quiet, number, Value(2_000)));
         (1_000..9_000_u32).for_each(|number| cache.insert(&greedy, number, Value(15_600)));
         let kept = (0..20).filter(|number| cache.find(number).is_some()).count();
-        // The entries are not spread evenly, so some can be displaced before the memory is full. Without the bound of
-        // a tenant, none would be left.
-        assert!(kept >= 10, "{kept}");
+        assert_eq!(kept, 20);
         let of_greedy = (1_000..9_000).filter(|number| cache.find(number).is_some()).count();
-        assert!((1..=17).contains(&of_greedy), "{of_greedy}");
+        assert!((1..=537).contains(&of_greedy), "{of_greedy}");
     }
 
     #[test]

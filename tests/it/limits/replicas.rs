@@ -177,7 +177,7 @@ async fn a_tenant_has_one_budget_in_all_replicas_also_without_redis() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_that_refuse_without_redis_are_not_ready() {
+async fn replicas_that_refuse_without_redis_say_so_in_readyz() {
     let mut redis = Redis::start();
     let services = three(&redis, "refuse", "{ per_second = 100, burst = 100, max_in_flight = 100 }").await;
     assert_eq!(until_readiness_contains(&services[0], "redis is up").await, 200);
