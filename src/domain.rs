@@ -12,6 +12,7 @@ pub mod diagnosis;
 pub mod error_chain;
 pub mod fleet;
 pub mod fleet_kind;
+pub mod grpc_code;
 pub mod history;
 pub mod idempotency;
 pub mod key;

@@ -14,7 +14,7 @@ mod transport;
 
 pub use self::{
     config::Config,
-    grpc::status::{CODE_NAMES, DOMAIN, StatusTexts},
+    grpc::status::{DOMAIN, StatusTexts},
     layers::stack::LayerPorts,
     serve::{ServeError, Services, run},
     transport::{

@@ -4,9 +4,8 @@
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
 use crate::{
-    domain::{call::Action, reason::Reason},
+    domain::{call::Action, grpc_code::CODE_NAMES, reason::Reason},
     ports::limit::Operation,
-    server::CODE_NAMES,
 };
 
 /// A metric that the service exports.

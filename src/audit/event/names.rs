@@ -4,6 +4,7 @@ use crate::domain::{
     audit::{AuditOperation, FindingChange, FindingRecord, Kind, ReconciliationResult},
     call::Action,
     fleet::FindingKind,
+    grpc_code::CODE_NAMES,
     reason::Reason,
 };
 
@@ -141,24 +142,9 @@ pub(super) fn activity(act: AuditOperation) -> Activity {
 
 /// The number of a gRPC status code (<https://grpc.io/docs/guides/status-codes/>).
 pub(super) fn grpc_number(name: &str) -> u8 {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
-    NAMES.iter().position(|candidate| *candidate == name).and_then(|at| u8::try_from(at).ok()).unwrap_or(2)
+    CODE_NAMES
+        .iter()
+        .position(|candidate| *candidate == name)
+        .and_then(|at| u8::try_from(at).ok())
+        .unwrap_or(2)
 }

@@ -14,7 +14,7 @@ mod normalize;
 mod tests;
 mod texts;
 
-pub use self::{answer::DOMAIN, code::CODE_NAMES, texts::StatusTexts};
+pub use self::{answer::DOMAIN, texts::StatusTexts};
 pub(in crate::server) use self::{
     answer::{from_error, from_refusal, from_tenant_refusal, internal, missing_extension},
     code::code_name,

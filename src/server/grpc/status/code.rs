@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use tonic::{Code, Status};
 
-use crate::domain::reason::Reason;
+use crate::domain::{grpc_code::CODE_NAMES, reason::Reason};
 
 /// One arm for each reason and no `_`: a new reason does not compile until someone chooses its code.
 pub(super) fn code(reason: Reason) -> Code {
@@ -60,48 +60,10 @@ pub(super) fn code(reason: Reason) -> Code {
     }
 }
 
-/// The names of all status codes.
-pub const CODE_NAMES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
 /// The name of the status code in a response's headers, for logs and metrics.
 pub(in crate::server) fn code_name(headers: &HeaderMap) -> &'static str {
-    match code_in(headers) {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
+    let number = usize::try_from(i32::from(code_in(headers))).ok();
+    number.and_then(|number| CODE_NAMES.get(number)).copied().unwrap_or("UNKNOWN")
 }
 
 /// The code alone, because `Status::from_header_map` copies the whole status.
