@@ -54,7 +54,7 @@ async fn demo(args: &DemoArgs) -> Result<bool, Box<dyn Error>> {
     let began = Instant::now();
     let mut printer = Printer::default();
     let mut demo = DemoEnvironment::start(args.port, args.verbose).await?;
-    printer.opening(&demo);
+    Printer::opening(&demo);
     change_steps::all(&demo, &mut printer).await?;
     refusal_steps::all(&demo, &mut printer).await?;
     crash_steps::all(&mut demo, &mut printer).await?;
@@ -63,7 +63,7 @@ async fn demo(args: &DemoArgs) -> Result<bool, Box<dyn Error>> {
     audit_steps::all(&demo, &mut printer).await?;
     let succeeded = printer.closing(began.elapsed());
     if args.keep_running {
-        printer.by_hand(&demo, &demo.token("payments", ALL_SCOPES)?);
+        Printer::by_hand(&demo, &demo.token("payments", ALL_SCOPES)?);
         tokio::signal::ctrl_c().await?;
     }
     demo.stop().await?;

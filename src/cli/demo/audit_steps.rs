@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) async fn all(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
-    printer.chapter("The audit log");
+    Printer::chapter("The audit log");
     let store = demo.store();
     intact(printer, &store).await?;
     altered(printer, &store).await

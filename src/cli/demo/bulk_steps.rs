@@ -33,7 +33,7 @@ const TRUSTING: &str = "external_id = \"platform-external-id\"";
 type Updates = Vec<BulkAssociation>;
 
 pub(super) async fn all(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
-    printer.chapter("Many accounts");
+    Printer::chapter("Many accounts");
     let Some(job) = plan(demo, printer).await? else { return Ok(()) };
     let planned = tokio::time::Instant::now();
     run(demo, printer, &job).await?;

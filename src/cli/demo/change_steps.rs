@@ -15,7 +15,7 @@ use crate::proto::{
 pub(super) const REASON: &str = "DEMO-1";
 
 pub(super) async fn all(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
-    printer.chapter("One change");
+    Printer::chapter("One change");
     whoami(demo, printer).await?;
     associate(demo, printer).await?;
     read_back(demo, printer).await?;

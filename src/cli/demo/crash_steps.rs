@@ -29,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(super) async fn all(demo: &mut DemoEnvironment, printer: &mut Printer) -> StepResult {
-    printer.chapter("Killed in the middle of a change");
+    Printer::chapter("Killed in the middle of a change");
     let request_id = uuid::Uuid::new_v4().to_string();
     kill(demo, printer, &request_id).await?;
     reconcile(demo, printer, &request_id).await

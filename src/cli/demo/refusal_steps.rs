@@ -19,7 +19,7 @@ use crate::proto::{
 const BURST_CALLS: usize = 6;
 
 pub(super) async fn all(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
-    printer.chapter("What is refused");
+    Printer::chapter("What is refused");
     refusals(demo, printer).await?;
     exceed_rate(demo, printer).await?;
     repair(demo, printer).await

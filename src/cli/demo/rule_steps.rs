@@ -28,7 +28,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 const NEW_GROUP: &str = "/platform/created-meanwhile";
 
 pub(super) async fn all(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
-    printer.chapter("A rule that keeps the keys");
+    Printer::chapter("A rule that keeps the keys");
     let Some(rule) = declare(demo, printer).await? else { return Ok(()) };
     catch(demo, printer).await?;
     coverage(demo, printer, rule.id).await

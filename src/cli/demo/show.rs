@@ -42,15 +42,13 @@ pub(super) struct Step {
 // === impl Printer ===
 
 impl Printer {
-    pub(super) fn opening(&self, demo: &DemoEnvironment) {
-        let Self { .. } = self;
+    pub(super) fn opening(demo: &DemoEnvironment) {
         println!("{TITLE}logkey demo{TITLE:#}: a service, an embedded AWS and three tenants on this machine");
         println!("{}", columns(&[("AWS", &demo.aws()), ("service", &demo.address().to_string())], 2));
         println!("{}", columns(&[("settings", &demo.settings().display().to_string())], 2));
     }
 
-    pub(super) fn chapter(&self, title: &str) {
-        let Self { .. } = self;
+    pub(super) fn chapter(title: &str) {
         println!("\n{TITLE}{title}{TITLE:#}\n");
     }
 
@@ -83,8 +81,7 @@ impl Printer {
     }
 
     /// Says how to call the service, which keeps running. The token is live, so nobody else should see it.
-    pub(super) fn by_hand(&self, demo: &DemoEnvironment, token: &str) {
-        let Self { .. } = self;
+    pub(super) fn by_hand(demo: &DemoEnvironment, token: &str) {
         println!("\n{TITLE}Try it by hand{TITLE:#} in another terminal; press Ctrl-C here to stop:\n");
         println!("export LOGKEY_TOKEN={token}");
         println!("logkey whoami --server http://{}", demo.address());
