@@ -291,8 +291,10 @@ impl Keys for FakeAws {
         AwsResponse { via: trace(), result: Ok(metadata) }
     }
 
-    async fn policy(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> AwsResponse<Option<Box<str>>> {
-        let result = self.key_policy.lock().clone().map(Some).ok_or_else(denied_kms);
+    async fn policy(&self, _: &Access, _: &KmsKeyArn, deadline: Instant) -> AwsResponse<Option<Box<str>>> {
+        let in_time = tokio::time::Instant::now().into_std() < deadline;
+        let policy = self.key_policy.lock().clone().filter(|_| in_time);
+        let result = policy.map(Some).ok_or_else(denied_kms);
         AwsResponse { via: trace(), result }
     }
 

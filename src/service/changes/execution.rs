@@ -118,9 +118,16 @@ impl<K: KeyChange> Execution<K> {
                     Err(Error::Aws(AwsCallError::BudgetExhausted { .. } | AwsCallError::DeadlineBeforeAws)),
                     Some(refused),
                 ) => return Err(refused),
-                (Err(error), _) => {
-                    explain::explain_refusal(&mut self.cx, &self.authorized, error, deadline).await
+                (Err(error @ Error::Aws(AwsCallError::Refused { .. })), earlier) => {
+                    let explained =
+                        explain::explain_refusal(&mut self.cx, &self.authorized, error, deadline).await;
+                    match earlier {
+                        // No time was left to find the cause. AWS refused this attempt like the earlier one.
+                        Some(earlier) if now() >= deadline => return Err(earlier),
+                        Some(_) | None => explained,
+                    }
                 }
+                (Err(error), _) => return Err(error),
             };
             let wait = jittered(backoff);
             if !passes_by_itself(&error) || now() + wait >= deadline {

@@ -85,6 +85,19 @@ async fn a_refusal_without_a_cause_can_be_repeated_with_the_same_request_id() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_at_the_deadline_is_explained_like_the_one_before_it() {
+    let env = all_good();
+    env.aws.answer(refused(Refusal::KeyMissingOrNotAllowed));
+    env.aws.answer(refused(Refusal::KeyMissingOrNotAllowed));
+    // The second answer comes after the deadline.
+    env.aws.delay(TIMEOUT.mul_f64(0.45));
+    let error = env.associate(ALL, with_id()).await.unwrap_err();
+    let Error::Aws(AwsCallError::Diagnosed { repetition, .. }) = &error else { panic!("{error:?}") };
+    assert_eq!((*repetition, error.reason()), (Repetition::Advised, Reason::KeyNotUsable));
+    assert_eq!(env.aws.calls().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_with_a_cause_is_not_retried() {
     let env = all_good();
     env.aws.set_keys(KeyState::Disabled);
