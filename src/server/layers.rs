@@ -4,7 +4,6 @@ mod asserted_user;
 mod auth_throttle;
 mod authn;
 mod client_timeout;
-mod content_type;
 pub(super) mod cors;
 mod error_normalizer;
 mod load_shed;

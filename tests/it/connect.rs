@@ -10,6 +10,10 @@ use logkey::{
 use prost::Message as _;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
 
 use crate::harness::{ALL, GROUP, Plan, Service, key};
 
@@ -202,6 +206,41 @@ async fn a_path_method_or_form_that_does_not_exist_is_refused_with_a_sentence() 
     }
     let health = caller.post(&clients()[0], "grpc.health.v1.Health/Check", "application/json", "{}").await;
     assert_eq!(health.text().await.unwrap(), r#"{"status":"SERVING"}"#);
+    service.stop().await;
+}
+
+/// Each early answer comes before the service has read the body, which is longer than what it reads at once.
+#[tokio::test]
+async fn an_early_answer_over_http_1_keeps_the_connection_open() {
+    let service = Service::start().await;
+    // Before its first valid token, a connection may send little.
+    let token = format!("authorization: Bearer {}\r\n", service.issuer.token("payments", ALL));
+    let (short, long) = (b"{}".to_vec(), vec![b' '; 768 * 1024]);
+    let mut connection = BufReader::new(TcpStream::connect(service.address).await.unwrap());
+    for (content_type, token, body, expected) in [
+        ("application/json", token.as_str(), &short, 200),
+        ("text/plain", "", &long, 415),
+        ("application/grpc", "", &long, 505),
+        ("application/json", "", &long, 401),
+        ("application/json", token.as_str(), &short, 200),
+    ] {
+        let head = format!(
+            "POST /{GET_CALLER} HTTP/1.1\r\nhost: service.test\r\n{token}content-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        connection.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(
+                connection.read_line(&mut head).await.unwrap(),
+                0,
+                "{content_type}: closed after {head:?}"
+            );
+        }
+        assert!(head.starts_with(&format!("HTTP/1.1 {expected} ")), "{content_type}: {head}");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        connection.read_exact(&mut vec![0; length.parse().unwrap()]).await.unwrap();
+    }
     service.stop().await;
 }
 

@@ -153,8 +153,7 @@ part_connect() {
   go_tool connectconformance connectrpc.com/conformance/cmd/connectconformance "$connectconformance_version" &&
     cargo build --locked --package connect-conformance --quiet || return
   "$cache/bin/connectconformance-$connectconformance_version" --mode server --parallel 2 \
-    --conf tests/clients/connect/suite.yaml --known-failing @tests/clients/connect/known-failing.txt \
-    --known-flaky @tests/clients/connect/known-flaky.txt -- "$CARGO_TARGET_DIR/debug/connect-conformance"
+    --conf tests/clients/connect/suite.yaml -- "$CARGO_TARGET_DIR/debug/connect-conformance"
 }
 
 part_browser() {

@@ -8,7 +8,7 @@ mod service;
 use std::io::{Read as _, Write as _};
 
 use connect_conformance::{ServerCompatRequest, ServerCompatResponse};
-use grpc_edge::{CardinalityLayer, ConnectLayer};
+use grpc_edge::{CardinalityLayer, ConnectLayer, ContentTypeLayer, DrainLayer};
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use tokio::net::TcpListener;
@@ -37,6 +37,8 @@ async fn main() -> Result<(), Error> {
     write_response(&response)?;
     Server::builder()
         .accept_http1(true)
+        .layer(DrainLayer)
+        .layer(ContentTypeLayer)
         .layer(ConnectLayer::new(pool.clone(), max_message))
         .layer(CardinalityLayer::new(&pool))
         .serve_with_incoming(Conformance, TcpListenerStream::new(listener))

@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use grpc_edge::{CardinalityLayer, ConnectLayer};
+use grpc_edge::{CardinalityLayer, ConnectLayer, ContentTypeLayer, DrainLayer};
 use http::HeaderValue;
 use prost_reflect::DescriptorPool;
 use tonic_web::GrpcWebLayer;
@@ -15,7 +15,6 @@ use tower::{
 use super::{
     auth_throttle::AuthFailureThrottle,
     authn::Authn,
-    content_type::ContentType,
     cors::{OptionalCors, cors},
     error_normalizer::NormalizeErrors,
     load_shed::LoadShed,
@@ -51,7 +50,10 @@ pub(in crate::server) type RequestStack = ServiceBuilder<
             MiddlewareLayer<Trace>,
             Stack<
                 GrpcWebLayer,
-                Stack<ConnectLayer, Stack<MiddlewareLayer<ContentType>, Stack<OptionalCors, Identity>>>,
+                Stack<
+                    ConnectLayer,
+                    Stack<ContentTypeLayer, Stack<OptionalCors, Stack<DrainLayer, Identity>>>,
+                >,
             >,
         >,
     >,
@@ -84,10 +86,12 @@ pub(in crate::server) fn request_stack(
     allowed_origins: &[HeaderValue],
 ) -> RequestStack {
     ServiceBuilder::new()
-        // First, so that a page can read the refusals of every other layer.
+        // First, because every other layer can answer before the body of the request was read.
+        .layer(DrainLayer)
+        // Before every layer that refuses, so that a page can read the refusals.
         .layer(cors(allowed_origins))
         // Next, because a request of another protocol has no gRPC client that could read a gRPC status.
-        .layer(MiddlewareLayer(ContentType))
+        .layer(ContentTypeLayer)
         // The next two convert their protocol, so that every later layer gets only gRPC requests.
         .layer(ConnectLayer::new(pool.clone(), MAX_BULK_MESSAGE))
         .layer(GrpcWebLayer::new())

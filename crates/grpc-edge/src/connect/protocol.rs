@@ -12,7 +12,8 @@ use http::{
 use super::compression::Encoding;
 
 /// The content types of Connect.
-pub const CONTENT_TYPES: [&str; 4] =
+#[cfg(test)]
+pub(crate) const CONTENT_TYPES: [&str; 4] =
     ["application/json", "application/proto", "application/connect+json", "application/connect+proto"];
 
 /// The timeout, in milliseconds.

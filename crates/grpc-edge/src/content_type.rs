@@ -1,13 +1,18 @@
 //! Refuses requests whose content type no protocol of this port serves, as the specification of gRPC over HTTP/2
 //! asks: "If Content-Type does not begin with application/grpc, gRPC servers SHOULD respond with HTTP status of 415".
 
+use std::{
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
+
+use futures_util::future::Either;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ACCEPT, ALLOW, CONTENT_TYPE},
 };
 use tonic::body::Body;
-
-use super::middleware::{Middleware, Next};
+use tower::{Layer, Service};
 
 /// The content types that are served.
 const SERVED: [(&str, Protocol); 10] = [
@@ -29,7 +34,13 @@ const ACCEPTED: &str = "application/grpc, application/grpc+proto, application/gr
 
 /// Refuses requests that are neither gRPC, gRPC-Web nor Connect, with an HTTP status and a sentence.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct ContentType;
+pub struct ContentTypeLayer;
+
+/// The service behind a [`ContentTypeLayer`].
+#[derive(Clone, Debug)]
+pub struct ContentType<S> {
+    inner: S,
+}
 
 /// A protocol of this port.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,34 +50,63 @@ enum Protocol {
     Connect,
 }
 
+// === impl ContentTypeLayer ===
+
+impl<S> Layer<S> for ContentTypeLayer {
+    type Service = ContentType<S>;
+
+    fn layer(&self, inner: S) -> ContentType<S> {
+        ContentType { inner }
+    }
+}
+
 // === impl ContentType ===
 
-impl Middleware for ContentType {
-    async fn run<S: Next>(self, mut request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
-        if request.method() != Method::POST {
-            let mut response = refuse(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "this port serves calls of gRPC, gRPC-Web and Connect; send them by POST\n",
-            );
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-            return Ok(response);
-        }
-        match served(request.headers()) {
-            Some((_, Protocol::Grpc)) if request.version() < Version::HTTP_2 => Ok(refuse(
-                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                "gRPC needs HTTP/2; use HTTP/2, or gRPC-Web or Connect over HTTP/1.1\n",
-            )),
-            Some((content_type, _)) => {
+impl<S> Service<Request<Body>> for ContentType<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        match check(&request) {
+            Ok(content_type) => {
                 // The later layers compare the text.
                 request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-                next.call(request).await
+                Either::Left(self.inner.call(request))
             }
-            None => Ok(refuse(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "this port serves gRPC, gRPC-Web and Connect; set the content-type to application/grpc, \
-                 application/grpc-web or application/json\n",
-            )),
+            Err(refusal) => Either::Right(ready(Ok(*refusal))),
         }
+    }
+}
+
+/// The content type of a request that is served.
+fn check(request: &Request<Body>) -> Result<&'static str, Box<Response<Body>>> {
+    if request.method() != Method::POST {
+        let mut response = refuse(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this port serves calls of gRPC, gRPC-Web and Connect; send them by POST\n",
+        );
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return Err(Box::new(response));
+    }
+    match served(request.headers()) {
+        Some((_, Protocol::Grpc)) if request.version() < Version::HTTP_2 => Err(Box::new(refuse(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "gRPC needs HTTP/2; use HTTP/2, or gRPC-Web or Connect over HTTP/1.1\n",
+        ))),
+        Some((content_type, _)) => Ok(content_type),
+        None => Err(Box::new(refuse(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "this port serves gRPC, gRPC-Web and Connect; set the content-type to application/grpc, \
+             application/grpc-web or application/json\n",
+        ))),
     }
 }
 
@@ -117,7 +157,7 @@ mod tests {
 
     #[test]
     fn connect_is_served_with_json_and_protobuf() {
-        for value in grpc_edge::CONTENT_TYPES {
+        for value in crate::connect::protocol::CONTENT_TYPES {
             assert_eq!(protocol_of(&[value]), Some(Protocol::Connect), "{value}");
         }
         assert_eq!(protocol_of(&["Application/JSON; charset=utf-8"]), Some(Protocol::Connect));
