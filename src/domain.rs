@@ -18,6 +18,7 @@ pub mod idempotency;
 pub mod key;
 pub mod key_policy;
 pub mod log_group_change;
+pub mod nearest;
 pub mod onboarding;
 pub mod pattern;
 pub mod plural;

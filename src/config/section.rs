@@ -10,6 +10,7 @@ use super::{
     tree::{Node, Source, Table, Value},
     value::{self, ValueError},
 };
+use crate::domain::nearest::nearest;
 
 /// One table of settings.
 #[derive(Debug)]
@@ -219,8 +220,8 @@ impl Drop for Section<'_> {
             let advice = if key.as_ref() == "tenants_dir" {
                 "put it at the top of the file, above the first [table]".to_owned()
             } else {
-                match did_you_mean(key, &requested_keys) {
-                    Some(nearest) => format!("did you mean {}?", self.name_of(nearest)),
+                match nearest(key, &requested_keys) {
+                    Some(known) => format!("did you mean {}?", self.name_of(known)),
                     None => format!("expected one of {}", sorted(&requested_keys)),
                 }
             };
@@ -249,13 +250,6 @@ fn list_elements(node: &Node) -> Option<Cow<'_, [Node]>> {
         | Value::Other
         | Value::Table(_) => None,
     }
-}
-
-/// The known key that is most similar, if at most a third of its letters differ.
-fn did_you_mean(key: &str, requested_keys: &[&'static str]) -> Option<&'static str> {
-    let distance = |requested_key: &&str| strsim::damerau_levenshtein(key, requested_key);
-    let best = requested_keys.iter().copied().min_by_key(|requested_key| distance(requested_key))?;
-    (distance(&best) <= (best.len() / 3).max(1)).then_some(best)
 }
 
 fn sorted(requested_keys: &[&str]) -> String {

@@ -187,12 +187,20 @@ async fn every_invalid_field_is_reported() {
         tenant_id: "No Tenant".into(),
         subject: "x".repeat(5000),
         start_time: Some(prost_types::Timestamp { seconds: i64::MAX, nanos: -1 }),
+        action: "AsociateKmsKey".into(),
+        outcome: "not_allowed".into(),
         ..AuditEventFilter::default()
     };
+    let watched = reader.watch(Some(0), filter.clone()).await.unwrap_err();
     let message = ListAuditEventsRequest { page_size: -1, filter: Some(filter), ..Default::default() };
     let refused = reader.events(message).await.unwrap_err();
     for field in ["page_size", "filter.tenant_id", "filter.subject", "filter.start_time"] {
         assert!(refused.message().contains(field), "{field}: {refused}");
+    }
+    for refused in [watched, refused] {
+        for advice in ["did you mean AssociateKmsKey?", "did you mean NOT_ALLOWED?", "RestartLog", "NO_KEY"] {
+            assert!(refused.message().contains(advice), "{advice}: {refused}");
+        }
     }
     assert_eq!(reason(&reader.included("none", -1).await.unwrap_err()), "FIELD_INVALID");
     let beyond = reader.watch(Some(1_000_000), AuditEventFilter::default()).await.unwrap_err();

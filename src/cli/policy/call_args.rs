@@ -184,9 +184,11 @@ impl CallArgs {
         let tenant = settings.tenants.find(&id).ok_or_else(|| format!("tenant: there is no tenant {id}"))?;
         let action = Action::from_grpc_name(&self.action);
         if action == Action::Unknown {
+            let names: Vec<&str> = Action::ALL.into_iter().map(Action::as_str).collect();
             return Err(format!(
-                "action: {} is not an RPC that policies decide; expected a name such as AssociateKmsKey",
-                self.action
+                "action: {} is not an RPC that policies decide; expected one of {}",
+                self.action,
+                names.join(", ")
             ));
         }
         let about = self.about(action, tenant)?;

@@ -144,6 +144,13 @@ async fn items_are_listed_in_pages_and_by_filter() {
         ..Default::default()
     });
     assert_eq!(jobs.items_where(by_reason).await.unwrap().len(), 0);
+    let misspelled = filter(ListBulkAssociationItemsRequest {
+        reasons: vec!["KEY_DISABLED".into(), "KEY_DISABELD".into()],
+        ..Default::default()
+    });
+    let refused = jobs.items_where(misspelled).await.unwrap_err();
+    assert!(refused.message().contains("reasons[1]"), "{refused}");
+    assert!(refused.message().contains("did you mean KEY_DISABLED?"), "{refused}");
     let other = filter(ListBulkAssociationItemsRequest { tenant_id: "orders".into(), ..Default::default() });
     assert_eq!(reason(&jobs.items_where(other).await.unwrap_err()), "BULK_ASSOCIATION_NOT_FOUND");
     let foreign_token =

@@ -7,7 +7,10 @@ use super::{
     fields::{Fields, InvalidField},
 };
 use crate::{
-    audit::parsed_event::ParsedEvent,
+    audit::{
+        event::{operation_names, outcome_names},
+        parsed_event::ParsedEvent,
+    },
     domain::{audit::EventId, time::Timestamp},
     ports::{EventFilter, LeafHash, StoredEvent},
     proto,
@@ -170,13 +173,26 @@ impl Fields {
             tenant: (!tenant.is_empty()).then(|| self.parse("filter.tenant_id", tenant)).flatten(),
             since: self.instant("filter.start_time", wire.start_time),
             until: self.instant("filter.end_time", wire.end_time),
-            action: self.bounded_text("filter.action", wire.action),
-            outcome: self.bounded_text("filter.outcome", wire.outcome),
+            action: self.name("filter.action", wire.action, operation_names()),
+            outcome: self.name("filter.outcome", wire.outcome, outcome_names()),
             correlation: self.bounded_text("filter.correlation_id", wire.correlation_id),
             subject: self.bounded_text("filter.subject", wire.subject),
             resource: self.bounded_text("filter.resource", wire.resource),
             ..EventFilter::default()
         }
+    }
+
+    fn name(
+        &mut self,
+        field: &str,
+        text: String,
+        names: impl Iterator<Item = &'static str>,
+    ) -> Option<String> {
+        if text.is_empty() {
+            return None;
+        }
+        self.known(field, &text, &names.collect::<Vec<_>>());
+        Some(text)
     }
 
     fn bounded_text(&mut self, field: &str, text: String) -> Option<String> {

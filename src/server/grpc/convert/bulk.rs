@@ -8,6 +8,7 @@ use crate::{
         association::UnresolvedLocation,
         aws::{AccountId, Region},
         fleet::{BulkChange, DEFAULT_MAX_FAILURES, ItemState, JobId, JobSpec, JobState, Safety},
+        reason::Reason,
         tenant::TenantId,
         time::Timestamp,
     },
@@ -110,6 +111,10 @@ pub(in crate::server) fn list_items(
                 "is not a BulkItemState of this release: use a value from its .proto file",
             ),
         }
+    }
+    let names: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    for (number, reason) in wire.reasons.iter().enumerate() {
+        fields.known(&format!("reasons[{number}]"), reason, &names);
     }
     let optional = |text: &str| !text.is_empty();
     let location = UnresolvedLocation {

@@ -9,6 +9,7 @@ use crate::{
         arn::{KmsKeyId, ResourceArn},
         association::{Justification, Target, UnresolvedLocation},
         aws::Partition,
+        nearest::nearest,
         request::{ExpectedKey, UnresolvedResource},
     },
     server::grpc::status::EdgeRefusal,
@@ -19,6 +20,9 @@ use crate::{
 const DEFAULT_PAGE: usize = 50;
 /// The largest page.
 const MAX_PAGE: usize = 500;
+
+/// How much of an unknown name a message repeats, in characters.
+const MAX_QUOTED: usize = 64;
 
 /// Why a request message cannot become a request of a use case.
 #[derive(Debug)]
@@ -68,6 +72,19 @@ impl Fields {
 
     pub(super) fn parse<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
         text.parse().map_err(|problem| self.violation(field, DisplayReason(&problem))).ok()
+    }
+
+    /// A text that is one of these names. Any other matches nothing, which reads like "nothing happened".
+    pub(super) fn known(&mut self, field: &str, text: &str, names: &[&str]) {
+        if names.contains(&text) {
+            return;
+        }
+        let start: String = text.chars().take(MAX_QUOTED).collect();
+        let advice = match nearest(&start, names) {
+            Some(name) => format!("did you mean {name}? It is one of"),
+            None => "expected one of".to_owned(),
+        };
+        self.violation(field, format!("{start:?} is unknown: {advice} {}", names.join(", ")));
     }
 
     /// The page size.
