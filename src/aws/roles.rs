@@ -14,7 +14,7 @@ use crate::{
         audit::AwsCallRecord,
         authorization::Access,
         policy_simulation::{SimulationRequest, SimulationResult},
-        refusal::ServiceFault,
+        refusal::{ServiceFault, trusted_principal},
     },
     ports::aws::{AwsResponse, Roles, UpstreamError},
 };
@@ -27,7 +27,7 @@ const MIN_SESSION: i32 = 900;
 impl Roles for Aws {
     async fn service_principal(&self, deadline: Instant) -> Result<Box<str>, UpstreamError> {
         let arn = self.caller_identity(deadline).await?;
-        Ok(principal(&arn).into())
+        Ok(trusted_principal(&arn).into())
     }
 
     /// Sends the only `AssumeRole` without an external id. It should fail; if it succeeds, the session is
@@ -75,28 +75,5 @@ impl Roles for Aws {
         deadline: Instant,
     ) -> AwsResponse<Vec<SimulationResult>> {
         self.run_simulation(access, simulation, deadline).await
-    }
-}
-
-/// The principal that a trust policy must name for this ARN: for a session, its role. The ARN of a session
-/// does not contain the path of its role.
-fn principal(arn: &str) -> String {
-    let role = arn.split_once(":assumed-role/").and_then(|(before, session)| {
-        let (name, _) = session.split_once('/')?;
-        Some(format!("{}:role/{name}", before.replace(":sts:", ":iam:")))
-    });
-    role.unwrap_or_else(|| arn.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_principal_of_a_session_is_its_role() {
-        let session = "arn:aws:sts::999999999999:assumed-role/LogKeyHub/i-123";
-        assert_eq!(principal(session), "arn:aws:iam::999999999999:role/LogKeyHub");
-        let user = "arn:aws:iam::999999999999:user/logkey";
-        assert_eq!(principal(user), user);
     }
 }

@@ -6,7 +6,7 @@ mod denial;
 mod service_fault;
 
 pub use self::{
-    assume_role::{AssumeRoleRefusal, RoleAction},
+    assume_role::{AssumeRoleRefusal, RoleAction, refused_principal, trusted_principal},
     denial::{AccessDenial, DeniedAction, DenyingPolicy},
     service_fault::ServiceFault,
 };

@@ -9,8 +9,12 @@ use super::{
     aws::RoleArn,
     key_policy::service_principal,
     policy_simulation::{DESCRIBE_ACTIONS, READ_TAGS},
+    refusal::RoleAction,
     role_statement::{self, SET_KEY_ACTIONS, SIMULATE, allow},
 };
+
+/// What stands in a statement for the external id, which errors and the audit log never contain.
+pub const EXTERNAL_ID: &str = "EXTERNAL_ID";
 
 /// A statement for the key's policy: `CloudWatch` Logs may use the key for this target only.
 #[must_use]
@@ -64,6 +68,18 @@ pub fn key_policy_role_statement(role: &RoleArn, resource: &Resource) -> Value {
     let condition = role_statement::via_service(service_principal(&resource.location));
     let principal = json!({ "AWS": role.as_str() });
     role_statement::allow_use_of_key("AllowRoleThroughCloudWatchLogs", &principal, &condition)
+}
+
+/// What the role's trust policy lacks if it does not allow this action: one statement, or both.
+#[must_use]
+pub fn trust_policy_statements(action: RoleAction, service: &str) -> Value {
+    let attribution = role_statement::attribute_sessions(service);
+    match action {
+        RoleAction::AssumeRole => {
+            json!([role_statement::assume_with_external_id(service, EXTERNAL_ID), attribution])
+        }
+        RoleAction::TagSession | RoleAction::SetSourceIdentity => attribution,
+    }
 }
 
 /// An optional statement for the role's policy: the role may simulate its own permissions.

@@ -50,6 +50,29 @@ pub fn allow_use_of_key(sid: &str, principal: &Value, condition: &Value) -> Valu
     })
 }
 
+/// A statement for a role's trust policy: the service identity may assume the role, but only with the external id.
+#[must_use]
+pub fn assume_with_external_id(service: &str, external_id: &str) -> Value {
+    json!({
+        "Sid": "AssumeWithExternalId",
+        "Effect": "Allow",
+        "Principal": { "AWS": service },
+        "Action": "sts:AssumeRole",
+        "Condition": { "StringEquals": { "sts:ExternalId": external_id } },
+    })
+}
+
+/// A statement for a role's trust policy: the sessions of the service identity may name the tenant and the caller.
+#[must_use]
+pub fn attribute_sessions(service: &str) -> Value {
+    json!({
+        "Sid": "SayOnWhoseBehalf",
+        "Effect": "Allow",
+        "Principal": { "AWS": service },
+        "Action": ["sts:TagSession", "sts:SetSourceIdentity"],
+    })
+}
+
 /// The condition that a key is used through one of these services.
 #[must_use]
 pub fn via_service(services: impl Into<Value>) -> Value {

@@ -9,7 +9,10 @@ use crate::domain::{
     association::{Location, Resource},
     aws::RoleArn,
     reason::Reason,
-    refusal::{AccessDenial, AssumeRoleRefusal, DeniedAction, DenyingPolicy, RoleAction, ServiceFault},
+    refusal::{
+        AccessDenial, AssumeRoleRefusal, DeniedAction, DenyingPolicy, RoleAction, ServiceFault,
+        refused_principal,
+    },
     remedy,
 };
 
@@ -54,9 +57,10 @@ pub fn account_not_subscribed(location: &Location) -> Check {
     )
 }
 
-/// The failed check of a role that the service cannot assume.
+/// The failed check of a role that the service cannot assume. If STS's message names the service identity, it has the
+/// statements that the trust policy probably lacks.
 #[must_use]
-pub fn role_not_assumable(refusal: AssumeRoleRefusal) -> Check {
+pub fn role_not_assumable(refusal: AssumeRoleRefusal, message: &str) -> Check {
     let (detail, remedy) = match refusal {
         AssumeRoleRefusal::Denied(RoleAction::AssumeRole) => (
             "STS denies this service the account's role, and does not say which policy denies it".to_owned(),
@@ -99,12 +103,28 @@ pub fn role_not_assumable(refusal: AssumeRoleRefusal) -> Check {
             "read the message of AWS".to_owned(),
         ),
     };
-    Check::failed(CheckName::RoleAssumable, refusal.reason(), detail, remedy).with_cause(refusal.as_str())
+    let check = Check::failed(CheckName::RoleAssumable, refusal.reason(), detail, remedy.clone())
+        .with_cause(refusal.as_str());
+    match (refusal.missing_action(), refused_principal(message)) {
+        (Some(action), Some(service)) => {
+            let remedy = match action {
+                RoleAction::AssumeRole => {
+                    format!(
+                        "{remedy}; in the statement, write the agreed external id for {}",
+                        remedy::EXTERNAL_ID
+                    )
+                }
+                RoleAction::TagSession | RoleAction::SetSourceIdentity => remedy,
+            };
+            check.with_document(remedy, &remedy::trust_policy_statements(action, &service))
+        }
+        (None, _) | (Some(_), None) => check,
+    }
 }
 
 fn add_action(action: RoleAction) -> String {
     format!(
-        "in the role's trust policy, add {} to the statement that allows sts:AssumeRole, as in the response of GetOnboarding",
+        "in the role's trust policy, allow this service's own role {}, as in the response of GetOnboarding",
         action.as_str()
     )
 }

@@ -10,7 +10,7 @@ use crate::domain::{
     policy_simulation::{DESCRIBE_ACTIONS, READ_TAGS},
     role_statement::{
         LIST_LOG_GROUPS, LIST_QUOTAS, READ_QUERY_RESULTS, SET_KEY_ACTIONS, SIMULATE, START_QUERY, allow,
-        allow_use_of_key, use_keys_through,
+        allow_use_of_key, assume_with_external_id, attribute_sessions, use_keys_through,
     },
     tenant::AccountGrant,
 };
@@ -46,19 +46,8 @@ pub(super) fn trust_policy(
     let mut policy = json!({
         "Version": "2012-10-17",
         "Statement": [
-            {
-                "Sid": "AssumeWithExternalId",
-                "Effect": "Allow",
-                "Principal": { "AWS": service_principal },
-                "Action": "sts:AssumeRole",
-                "Condition": { "StringEquals": { "sts:ExternalId": grant.external_id.expose() } },
-            },
-            {
-                "Sid": "SayOnWhoseBehalf",
-                "Effect": "Allow",
-                "Principal": { "AWS": service_principal },
-                "Action": ["sts:TagSession", "sts:SetSourceIdentity"],
-            },
+            assume_with_external_id(service_principal, grant.external_id.expose()),
+            attribute_sessions(service_principal),
         ],
     });
     let statements = policy.get_mut("Statement").and_then(Value::as_array_mut).into_iter().flatten();

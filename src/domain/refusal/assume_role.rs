@@ -55,6 +55,19 @@ impl AssumeRoleRefusal {
         }
     }
 
+    /// The action that the trust policy probably lacks.
+    #[must_use]
+    pub fn missing_action(self) -> Option<RoleAction> {
+        match self {
+            Self::Denied(action) | Self::TrustPolicyLacks(action) => Some(action),
+            Self::TrustPolicyDenies(_)
+            | Self::Organization
+            | Self::SessionTooLong { .. }
+            | Self::RegionDisabled
+            | Self::Other => None,
+        }
+    }
+
     /// The cause in the metadata of errors. It never changes.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -97,6 +110,48 @@ impl RoleAction {
             Self::AssumeRole => "sts:AssumeRole",
             Self::TagSession => "sts:TagSession",
             Self::SetSourceIdentity => "sts:SetSourceIdentity",
+        }
+    }
+}
+
+/// The service identity as a trust policy must name it, if STS's message names it: "User: ARN is not authorized to
+/// perform" (<https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>).
+#[must_use]
+pub fn refused_principal(message: &str) -> Option<String> {
+    let arn = message.strip_prefix("User: ")?.split(' ').next()?;
+    (arn.starts_with("arn:") && arn.split(':').count() == 6).then(|| trusted_principal(arn))
+}
+
+/// The principal that a trust policy must name for this ARN: for a session, its role. The ARN of a session
+/// does not contain the path of its role.
+#[must_use]
+pub fn trusted_principal(arn: &str) -> String {
+    let role = arn.split_once(":assumed-role/").and_then(|(before, session)| {
+        let (name, _) = session.split_once('/')?;
+        Some(format!("{}:role/{name}", before.replace(":sts:", ":iam:")))
+    });
+    role.unwrap_or_else(|| arn.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_principal_of_a_session_is_its_role() {
+        let session = "arn:aws:sts::999999999999:assumed-role/LogKeyHub/i-123";
+        assert_eq!(trusted_principal(session), "arn:aws:iam::999999999999:role/LogKeyHub");
+        let user = "arn:aws:iam::999999999999:user/logkey";
+        assert_eq!(trusted_principal(user), user);
+    }
+
+    #[test]
+    fn the_principal_is_taken_only_from_a_message_that_names_an_arn() {
+        let message = |user: &str| format!("User: {user} is not authorized to perform: sts:AssumeRole on x");
+        let session = message("arn:aws:sts::999999999999:assumed-role/LogKeyHub/i-123");
+        assert_eq!(refused_principal(&session).as_deref(), Some("arn:aws:iam::999999999999:role/LogKeyHub"));
+        for other in [message("anonymous"), message("arn:aws"), "Access denied".to_owned(), String::new()] {
+            assert_eq!(refused_principal(&other), None, "{other}");
         }
     }
 }

@@ -157,7 +157,7 @@ impl AwsCallError {
     pub(in crate::service) fn blocking_check(&self, location: &Location, assumed: bool) -> Option<Check> {
         match self {
             Self::RoleNotAssumable { refusal, answer } => {
-                let check = diagnosis::role_not_assumable(*refusal);
+                let check = diagnosis::role_not_assumable(*refusal, &answer.message);
                 let detail = format!("{} (STS returned {})", check.detail, aws_message(answer));
                 Some(Check { detail, ..check })
             }

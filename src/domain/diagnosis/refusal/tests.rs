@@ -83,7 +83,7 @@ fn a_fault_of_the_service_names_the_operator_and_no_settings() {
 
 #[test]
 fn a_role_that_cannot_be_assumed_has_the_advice_that_helps() {
-    let advice = |refusal| role_not_assumable(refusal).remedy;
+    let advice = |refusal| role_not_assumable(refusal, "").remedy;
     let tag = advice(AssumeRoleRefusal::Denied(RoleAction::TagSession));
     assert!(tag.contains("sts:TagSession") && !tag.contains("external id"), "{tag}");
     let source = advice(AssumeRoleRefusal::TrustPolicyLacks(RoleAction::SetSourceIdentity));
@@ -91,9 +91,35 @@ fn a_role_that_cannot_be_assumed_has_the_advice_that_helps() {
     let deny = advice(AssumeRoleRefusal::TrustPolicyDenies(RoleAction::AssumeRole));
     assert!(deny.contains("overrides") && !deny.contains("allow this service"), "{deny}");
     let requested = Duration::from_hours(2);
-    let long = role_not_assumable(AssumeRoleRefusal::SessionTooLong { requested });
+    let long = role_not_assumable(AssumeRoleRefusal::SessionTooLong { requested }, "");
     assert!(long.remedy.contains("7200") && !long.remedy.contains("trust"), "{long:?}");
     assert_eq!(long.reason(), Some(Reason::RoleSessionTooLong));
-    let organization = role_not_assumable(AssumeRoleRefusal::Organization);
+    let organization = role_not_assumable(AssumeRoleRefusal::Organization, "");
     assert_eq!(organization.reason(), Some(Reason::DeniedByOrganization));
+}
+
+#[test]
+fn a_trust_policy_gets_the_statements_that_it_lacks_without_the_external_id() {
+    let message = "User: arn:aws:sts::999999999999:assumed-role/LogKeyHub/i-1 is not authorized to perform: \
+                   sts:AssumeRole on resource: arn:aws:iam::111122223333:role/R";
+    let document = |refusal| -> Option<serde_json::Value> {
+        let check = role_not_assumable(refusal, message);
+        check.document.map(|document| serde_json::from_str(&document).unwrap())
+    };
+    let service = serde_json::json!({ "AWS": "arn:aws:iam::999999999999:role/LogKeyHub" });
+    let whole = document(AssumeRoleRefusal::Denied(RoleAction::AssumeRole)).unwrap();
+    assert_eq!(whole[0]["Condition"]["StringEquals"]["sts:ExternalId"], remedy::EXTERNAL_ID);
+    assert_eq!((&whole[0]["Principal"], &whole[1]["Principal"]), (&service, &service));
+    let tag = document(AssumeRoleRefusal::TrustPolicyLacks(RoleAction::TagSession)).unwrap();
+    assert_eq!(tag, whole[1]);
+    for refusal in [
+        AssumeRoleRefusal::TrustPolicyDenies(RoleAction::AssumeRole),
+        AssumeRoleRefusal::Organization,
+        AssumeRoleRefusal::RegionDisabled,
+        AssumeRoleRefusal::Other,
+    ] {
+        assert_eq!(document(refusal), None, "{refusal:?}");
+    }
+    let unnamed = role_not_assumable(AssumeRoleRefusal::Denied(RoleAction::AssumeRole), "Access denied");
+    assert_eq!(unnamed.document, None, "the statement must name the service");
 }

@@ -58,7 +58,7 @@ pub(super) fn explained_details(
 
 /// The role cannot be assumed.
 pub(super) fn role_details(refusal: AssumeRoleRefusal, answer: &AwsErrorDetails) -> StatusDetails {
-    diagnosis_details(&diagnosis::role_not_assumable(refusal), answer)
+    diagnosis_details(&diagnosis::role_not_assumable(refusal, &answer.message), answer)
 }
 
 /// A fault of the service itself. The caller gets nothing that AWS says about the service.
