@@ -28,6 +28,27 @@ fn every_line_fits_the_width() {
 }
 
 #[test]
+fn words_do_not_break_and_rows_are_stacked_where_columns_have_no_room() {
+    let columns =
+        [Column::new("job"), Column::new("pause_reason"), Column::new("state"), Column::new("created")];
+    let mut table = Table::new(&columns, "Nothing.");
+    let job = "0192d4e0-7a1b-7c3d-8e4f-123456789abc";
+    for state in ["COMPLETED_WITH_FAILURES", "RUNNING"] {
+        table.push([job.into(), "TENANT_SUSPENDED".into(), state.into(), "2026-01-31T08:00:00Z".into()]);
+    }
+    let report = Report::new(json!({}), table);
+    for width in 45..120 {
+        let text = table::render(&report, false, Some(width));
+        let is_stacked = text.lines().filter(|line| line.starts_with("JOB ")).count() == 2;
+        assert_eq!(is_stacked, width < 83, "{width}:\n{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= usize::from(width)), "{width}:\n{text}");
+        for word in ["PAUSE", "COMPLETED_WITH_FAILURES", "TENANT_SUSPENDED", "2026-01-31T08:00:00Z"] {
+            assert!(text.contains(word), "{width}: {word}:\n{text}");
+        }
+    }
+}
+
+#[test]
 fn control_characters_reach_no_terminal() {
     for format in [Format::Table, Format::Wide, Format::Name] {
         assert!(!render(&report(), format).unwrap().contains('\u{1b}'), "{format:?}");

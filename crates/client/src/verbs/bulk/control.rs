@@ -29,7 +29,7 @@ pub(super) struct ControlArgs {
     /// The id of the job
     job: String,
     /// Follow the job until it ends or somebody must decide
-    #[arg(long)]
+    #[arg(long, visible_alias = "wait")]
     watch: bool,
 }
 

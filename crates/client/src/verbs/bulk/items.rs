@@ -92,7 +92,7 @@ pub(super) async fn list(session: &Session, args: ListArgs, output: &OutputArgs)
         Column::new("state"),
         Column::new("done"),
         Column::new("failed"),
-        Column::new("created"),
+        Column::optional("created"),
         Column::wide("subject"),
         Column::wide("reason"),
         Column::wide("ended"),
