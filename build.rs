@@ -9,6 +9,8 @@ use prost::Message as _;
 
 /// The folder with the files that clients are generated from.
 const ROOT: &str = "proto";
+/// The folder with the standard health service.
+const HEALTH: &str = "src/server/health";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed={ROOT}");
@@ -19,6 +21,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The descriptors for server reflection; they keep the comments.
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
+
+    println!("cargo::rerun-if-changed={HEALTH}");
+    let health = protox::compile(["grpc/health/v1/health.proto"], [HEALTH])?;
+    fs::write(out.join("health_descriptors.bin"), health.encode_to_vec())?;
+    tonic_prost_build::configure().build_client(false).compile_fds(health)?;
     Ok(())
 }
 

@@ -2,18 +2,18 @@
 //!
 //! [`Readiness`]: super::readiness::Readiness
 
-use std::pin::Pin;
+use std::{collections::HashMap, pin::Pin};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status, async_trait, server::NamedService};
-use tonic_health::pb::{
-    HealthCheckRequest, HealthCheckResponse,
+
+use self::pb::{
+    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
     health_check_response::ServingStatus,
     health_server::{Health, HealthServer},
 };
-
 use super::grpc::handler::GrpcHandler;
 use crate::proto::{
     audit_service_server::AuditServiceServer, bulk_association_service_server::BulkAssociationServiceServer,
@@ -21,6 +21,21 @@ use crate::proto::{
     encryption_rule_service_server::EncryptionRuleServiceServer,
     key_association_service_server::KeyAssociationServiceServer, tenant_service_server::TenantServiceServer,
 };
+
+/// The types generated from `health/grpc/health/v1/health.proto`.
+#[expect(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::pedantic,
+    unreachable_pub,
+    reason = "generated code"
+)]
+pub(super) mod pb {
+    tonic::include_proto!("grpc.health.v1");
+}
+
+/// The compiled descriptors, for server reflection.
+pub(super) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/health_descriptors.bin"));
 
 /// The names that a health check can ask for. The empty one means the whole server.
 const SERVICES: [&str; 7] = [
@@ -66,6 +81,12 @@ impl Health for ReadinessHealth {
             ));
         }
         Ok(Response::new(response(*self.ready.borrow())))
+    }
+
+    async fn list(&self, _: Request<HealthListRequest>) -> Result<Response<HealthListResponse>, Status> {
+        let state = response(*self.ready.borrow());
+        let statuses: HashMap<_, _> = SERVICES.iter().map(|name| ((*name).to_owned(), state)).collect();
+        Ok(Response::new(HealthListResponse { statuses }))
     }
 
     async fn watch(

@@ -5,12 +5,11 @@ use tonic::{
     codec::CompressionEncoding,
     service::{LayerExt as _, Routes},
 };
-use tonic_health::pb::health_server::HealthServer;
 
 use super::{
     config::Config,
     grpc::handler::GrpcHandler,
-    health::ReadinessHealth,
+    health::{self, ReadinessHealth, pb::health_server::HealthServer},
     layers::stack::{LayerPorts, call_stack, open_stack},
     message_limits::{MAX_BULK_MESSAGE, MAX_MESSAGE},
 };
@@ -29,7 +28,7 @@ use crate::proto::{
 /// If the compiled descriptors are unusable.
 pub(super) fn descriptors() -> Result<DescriptorPool, DescriptorError> {
     let mut pool = DescriptorPool::new();
-    for set in [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET] {
+    for set in [DESCRIPTORS, health::DESCRIPTORS, tonic_types::pb::FILE_DESCRIPTOR_SET] {
         pool.decode_file_descriptor_set(set)?;
     }
     Ok(pool)
@@ -83,7 +82,7 @@ pub(super) fn routes(
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(health::DESCRIPTORS)
                 // Some clients decode error details by reflection.
                 .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };

@@ -53,6 +53,13 @@ def test_health_needs_no_token(request, channel, name, caller):
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
+def test_health_lists_every_service(channel):
+    answer = health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest(), timeout=10)
+    states = {name: status.status for name, status in answer.statuses.items()}
+    names = ["", *(f"{PACKAGE}.{service}" for service in SERVICES)]
+    assert states == dict.fromkeys(names, health_pb2.HealthCheckResponse.SERVING)
+
+
 def test_health_of_an_unknown_service_is_not_found(channel):
     question = health_pb2.HealthCheckRequest(service="no.such.Service")
     with pytest.raises(grpc.RpcError) as refused:
