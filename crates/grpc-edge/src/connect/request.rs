@@ -2,7 +2,7 @@
 //! first message, so that a caller without a token costs no memory.
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use prost_reflect::MessageDescriptor;
@@ -74,14 +74,16 @@ async fn unary(mut body: Body, conversion: RequestConversion) -> Frames {
 /// The messages of a stream.
 fn envelopes(body: Body, conversion: RequestConversion) -> impl Stream<Item = Frames> {
     let state = Envelopes { body, buffer: BytesMut::new(), conversion, has_ended: false };
-    stream::unfold(state, |mut state| async move {
+    let messages = stream::unfold(state, |mut state| async move {
         if state.has_ended {
             return None;
         }
         let next = state.next().await.transpose()?;
         state.has_ended = next.is_err();
         Some((next.map(Frame::data), state))
-    })
+    });
+    // A body may be polled after its end.
+    messages.fuse()
 }
 
 // === impl Envelopes ===

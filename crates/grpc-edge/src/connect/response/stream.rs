@@ -1,7 +1,7 @@
 //! The response of a stream: the status is always 200, and the last envelope has the error and the trailers.
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_TYPE, response::Parts};
 use http_body::Frame;
 use http_body_util::{Full, StreamBody};
@@ -62,7 +62,7 @@ fn envelopes(
     body: Body,
 ) -> impl stream::Stream<Item = Result<Frame<Bytes>, Status>> {
     let messages = GrpcMessages::new(body, conversion.deadline);
-    stream::unfold(Some((conversion, messages)), |state| async move {
+    let envelopes = stream::unfold(Some((conversion, messages)), |state| async move {
         let (conversion, mut messages) = state?;
         let next = messages.next().await.and_then(|part| match part {
             Part::Message(message) => Ok(Part::Message(conversion.convert(message)?)),
@@ -77,7 +77,9 @@ fn envelopes(
             Err(status) => (conversion.end(Some(&status), &HeaderMap::new()), None),
         };
         Some((Ok(Frame::data(envelope)), state))
-    })
+    });
+    // A body may be polled after its end.
+    envelopes.fuse()
 }
 
 // === impl ResponseConversion ===
