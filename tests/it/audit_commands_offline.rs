@@ -22,7 +22,7 @@ use logkey::{
     store,
 };
 
-use crate::process::logkey;
+use crate::{audit_tampering::forger::Database, process::logkey};
 
 const ORIGIN: &str = "logkey";
 
@@ -162,4 +162,43 @@ async fn the_event_that_names_both_keys_may_be_in_the_archive() {
     assert_eq!(audit(dir.path(), &export).0, Some(0));
     let id = old.split('+').nth(1).unwrap();
     assert_eq!(std::fs::read_to_string(out.join(format!("verifier-{id}.key"))).unwrap().trim(), old);
+}
+
+/// An interrupted rotation can leave a checkpoint that only the former key signed. When the event that names both keys
+/// is in the archive, `verify` needs the archive to know that key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_of_a_former_key_needs_the_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(dir.path(), 10).await;
+    let url = format!("sqlite://{}/logkey.db", dir.path().display());
+    let reader = store::open_reader(&store::Config { url }).await.unwrap();
+    let former = reader.tree.checkpoint().await.unwrap().unwrap();
+    drop(reader);
+    for arguments in [&["rotate-key"][..], &["rotate-key", "--end"]] {
+        assert_eq!(audit(dir.path(), arguments).0, Some(0));
+    }
+    grow(dir.path(), 300).await;
+    let archive = dir.path().join("archive");
+    let archive = archive.to_str().unwrap();
+    assert_eq!(audit(dir.path(), &["archive", "--older-than", "0s", "--out", archive]).0, Some(0));
+    let mut database = Database::open(dir.path()).await;
+    database.store_note(10, &former.note, false).await;
+    for (arguments, expected) in [(&["verify"][..], 2), (&["verify", "--archive", archive], 0)] {
+        let (code, output) = audit(dir.path(), arguments);
+        assert_eq!(code, Some(expected), "{arguments:?}: {output}");
+    }
+
+    let other = tempfile::tempdir().unwrap();
+    grow(other.path(), 5).await;
+    let url_of_other = format!("sqlite://{}/logkey.db", other.path().display());
+    let foreign =
+        store::open_reader(&store::Config { url: url_of_other }).await.unwrap().tree.checkpoint().await;
+    let foreign = foreign.unwrap().unwrap().note;
+    database.store_note(5, &foreign, false).await;
+    let (code, output) = audit(dir.path(), &["verify", "--archive", archive]);
+    assert!(code == Some(1) && output.contains("stored for 5 events"), "{output}");
+    // Beyond the archived events, no archive can explain it.
+    database.store_note(300, &foreign, false).await;
+    let (code, output) = audit(dir.path(), &["verify"]);
+    assert!(code == Some(1) && output.contains("stored for 300 events"), "{output}");
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     audit::{
         batch_tag::BatchTagger,
-        checkpoint::{self, SigningKey},
+        checkpoint::{self, CheckpointError, SigningKey},
         parsed_event::ParsedEvent,
         tree::{self, Edge, HASH, TILE_WIDTH},
     },
@@ -45,6 +45,8 @@ pub(super) struct Verifier<'p> {
     pub(super) tagger: Option<Arc<BatchTagger>>,
     /// The checkpoints that were not compared with the tree yet, the largest first.
     notes: Vec<ComparedNote>,
+    /// The sizes of the notes that cannot be read with the keys of this log, and why not.
+    unread_notes: Vec<(u64, CheckpointError)>,
     /// The `Archive` event whose root has not been compared yet.
     pub(super) claim: Option<ArchiveClaim>,
     /// The tree, rebuilt from the stored leaf hashes.
@@ -112,6 +114,7 @@ impl<'p> Verifier<'p> {
             verifiers,
             tagger,
             notes: Vec::new(),
+            unread_notes: Vec::new(),
             claim: None,
             edge: Edge::default(),
             leaves: Vec::new(),
@@ -130,7 +133,7 @@ impl<'p> Verifier<'p> {
             let checkpoint = match content {
                 Ok(checkpoint) => checkpoint,
                 Err(error) => {
-                    self.add_finding(Finding::Note { size: stored_size, reason: error.to_string() });
+                    self.unread_notes.push((stored_size, error));
                     continue;
                 }
             };
@@ -143,6 +146,20 @@ impl<'p> Verifier<'p> {
         }
         self.notes.sort_by_key(|note| std::cmp::Reverse(note.size));
         self.compare_notes();
+    }
+
+    /// Reports the notes that no key of this log signed. The rotation from the key of a note about archived events
+    /// may be archived too, so without the archive it cannot be known.
+    pub(super) fn report_unread_notes(&mut self) {
+        let unknown = match (&self.report.moved_out, self.against.archive) {
+            (Some(moved_out), None) => moved_out.last,
+            (Some(_) | None, _) => 0,
+        };
+        for (size, error) in std::mem::take(&mut self.unread_notes) {
+            if size > unknown || !matches!(error, CheckpointError::Signature(_)) {
+                self.add_finding(Finding::Note { size, reason: error.to_string() });
+            }
+        }
     }
 
     /// Compares the notes of the current size with the tree.

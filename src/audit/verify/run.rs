@@ -20,6 +20,7 @@ pub async fn verify(
 ) -> Result<Report, Unavailable> {
     let mut pass = Verifier::begin(log, tree, against).await?;
     let mut last = pass.check_archived(log, &mut progress).await?;
+    pass.report_unread_notes();
     let mut page = log.index_check(last, PAGE).await?;
     while let Some(newest) = page.last() {
         last = newest.event.seq;
