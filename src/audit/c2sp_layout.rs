@@ -20,13 +20,13 @@ pub(super) struct TileDirectory<'p> {
     touched: BTreeSet<PathBuf>,
 }
 
-/// Creates a folder and syncs its name and the names of the folders above it. It also syncs names that an
-/// interrupted run created.
+/// Creates a folder and syncs the names in it, its own name, and those of the folders above it. An interrupted run
+/// may have created them without a sync.
 pub(super) fn make(folder: &Path) -> io::Result<()> {
     create_folder(folder)?;
-    for above in fs::canonicalize(folder)?.ancestors().skip(1) {
-        match File::open(above) {
-            Ok(above) => above.sync_all()?,
+    for folder in fs::canonicalize(folder)?.ancestors() {
+        match File::open(folder) {
+            Ok(folder) => folder.sync_all()?,
             // This user cannot have created anything in a folder that it may not open.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
             Err(error) => return Err(error),
@@ -74,7 +74,8 @@ impl<'p> TileDirectory<'p> {
         if self.durable { file.sync_all() } else { Ok(()) }
     }
 
-    /// Writes or atomically replaces a file next to `tile/`.
+    /// Writes or atomically replaces a file next to `tile/`. When its name is durable, so are those of all files that
+    /// were written before.
     pub(super) fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let (path, temporary) = (self.folder.join(name), self.folder.join(format!("{name}.new")));
         let mut file = create_file(&temporary)?;
@@ -82,6 +83,7 @@ impl<'p> TileDirectory<'p> {
         if self.durable {
             file.sync_all()?;
         }
+        self.fsync()?;
         fs::rename(temporary, path)?;
         self.touched.insert(self.folder.to_owned());
         self.fsync()
