@@ -198,19 +198,19 @@ int unlink(const char *path) {
   return done;
 }
 
+/* Replaces a shadow in one step: the process can be killed at any moment. */
 static void move(const char *from, const char *to, const char *kind) {
   char old[PATH_MAX], new[PATH_MAX];
-  REAL(unlink)(shadow(new, to, kind));
-  REAL(rename)(shadow(old, from, kind), new);
+  if (REAL(rename)(shadow(old, from, kind), shadow(new, to, kind))) REAL(unlink)(new);
 }
 
+/* The shadows first: between the two steps, the process can be killed, and a synced file keeps its content. */
 int rename(const char *from, const char *to) {
   char old[NAME_MAX], new[NAME_MAX], gone[PATH_MAX];
-  int done = REAL(rename)(from, to);
-  if (!done && classify(from, old) == A_FILE && classify(to, new) == A_FILE) {
+  if (classify(from, old) == A_FILE && classify(to, new) == A_FILE) {
     move(old, new, ".data");
     move(old, new, ".lost");
     REAL(unlink)(shadow(gone, old, ".named"));
   }
-  return done;
+  return REAL(rename)(from, to);
 }
