@@ -3,6 +3,7 @@
 mod changes;
 mod documents;
 mod fleet;
+mod report;
 mod schema;
 mod terminal;
 

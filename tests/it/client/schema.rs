@@ -35,7 +35,7 @@ pub(super) fn documented() -> BTreeMap<String, String> {
     let rows = table.lines().skip(1).map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
     let commands = rows.flat_map(|row| {
         let [_, commands, definition, ..] = &row[..] else { panic!("a row of the table: {row:?}") };
-        let definition = definition.trim_matches('`').to_owned();
+        let definition = definition.split('`').nth(1).unwrap().to_owned();
         let commands = commands.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
         commands.into_iter().map(move |command| (command, definition.clone()))
     });

@@ -48,29 +48,28 @@ pub(crate) async fn collect(session: &Session, scope: &Scope) -> Result<Complian
         })
         .await?;
     let locations = locations(&caller, scope)?;
-    let rules = match &scope.expect {
-        None => available(rules(session, &caller.tenant_id).await)?.unwrap_or_default(),
-        Some(_) => Vec::new(),
+    // The findings before the log groups: what is repaired meanwhile counts as not repaired, never the reverse.
+    let by_rules = match &scope.expect {
+        None => of_rules(session, &caller, scope).await?,
+        Some(_) => None,
     };
-    let basis = match &scope.expect {
-        Some(key) => Basis::ExpectedKey(key.clone()),
-        None if rules.is_empty() => Basis::AnyKey,
-        None => Basis::Rules,
+    let basis = match (&scope.expect, &by_rules) {
+        (Some(key), _) => Basis::ExpectedKey(key.clone()),
+        (None, None) => Basis::AnyKey,
+        (None, Some(_)) => Basis::Rules,
     };
     let question = match &basis {
         Basis::ExpectedKey(key) => Question::OtherThan(key),
         Basis::AnyKey => Question::AnyKey,
         Basis::Rules => Question::CompliantKeys,
     };
-    let (mut of_rules, mut history) = (Findings::new(), Vec::new());
-    if basis == Basis::Rules {
-        // The findings before the log groups: what is repaired meanwhile counts as not repaired, never the reverse.
-        of_rules = findings(session, &rules, request(&caller, scope)).await?;
-        // The service keeps the counts of past days for the whole tenant only.
-        if scope.account.is_none() && scope.region.is_none() {
-            history = past_days(session, &caller.tenant_id).await?;
-        }
-    }
+    // The service keeps the counts of past days for the whole tenant only.
+    let history = if basis == Basis::Rules && scope.account.is_none() && scope.region.is_none() {
+        past_days(session, &caller.tenant_id).await?
+    } else {
+        Vec::new()
+    };
+    let mut of_rules = by_rules.unwrap_or_default();
     let listings = listing::list(session, &locations, question).await?;
     let mut resources: Vec<_> =
         listings.iter().flat_map(|listing| classify::resources(listing, &mut of_rules)).collect();
@@ -79,6 +78,19 @@ pub(crate) async fn collect(session: &Session, scope: &Scope) -> Result<Complian
     let locations = listings.into_iter().map(coverage_location).collect();
     let time = jiff::Timestamp::now();
     Ok(ComplianceReport { tenant: caller.tenant_id, basis, time, resources, locations, history })
+}
+
+/// The findings of the tenant's rules. Absent if it has no rules, or if the service does not have coverage.
+async fn of_rules(
+    session: &Session,
+    caller: &GetCallerResponse,
+    scope: &Scope,
+) -> Result<Option<Findings>, Failure> {
+    let rules = available(rules(session, &caller.tenant_id).await)?.unwrap_or_default();
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    available(findings(session, &rules, request(caller, scope)).await)
 }
 
 /// The result of a call that an older service does not have, or does not serve.
