@@ -171,13 +171,15 @@ print(*(page.getsockname()[1] for page in pages))') || return
 part_examples() {
   need go
   command -v npm >/dev/null || debian_package npm || return
+  command -v chromium >/dev/null || debian_package chromium || return
   command -v mvn >/dev/null || debian_package maven || return
   command -v javac >/dev/null || debian_package default-jdk-headless || return
   go_tool buf github.com/bufbuild/buf/cmd/buf "$buf_version" || return
   python_env examples examples/python/requirements.txt || return
   local tools="$cache/examples:$venv/bin"
   mkdir -p "$cache/examples" && ln -sf "$cache/bin/buf-$buf_version" "$cache/examples/buf" || return
-  python_env clients tests/clients/requirements.txt && built || return
+  # Its requirements include those of the clients, and a driver for Chromium.
+  python_env report tests/clients/report/requirements.txt && built || return
   PATH="$tools:$PATH" "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/examples
 }
 
