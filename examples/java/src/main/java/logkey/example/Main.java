@@ -1,7 +1,6 @@
 package logkey.example;
 
 import com.google.rpc.ErrorInfo;
-import io.grpc.CallCredentials;
 import io.grpc.Context;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
@@ -36,10 +35,10 @@ import logkey.keyassociation.v1.WatchBulkAssociationResponse;
 /** Sets the key of all log groups that the tenant may see with a bulk job. The argument is the key. */
 public final class Main {
   public static void main(String[] arguments) throws InterruptedException {
-    ManagedChannel channel =
-        Grpc.newChannelBuilder(System.getenv("LOGKEY_ADDRESS"), InsecureChannelCredentials.create()).build();
+    ManagedChannel channel = Grpc.newChannelBuilder(System.getenv("LOGKEY_ADDRESS"), InsecureChannelCredentials.create())
+        .intercept(Client.withToken(System.getenv("LOGKEY_TOKEN"))).build();
     try {
-      run(channel, new Client.BearerToken(System.getenv("LOGKEY_TOKEN")), arguments[0]);
+      run(channel, arguments[0]);
     } catch (StatusRuntimeException error) {
       // Programs use the reason, never the message: docs/errors.md lists the reasons.
       String reason = Client.detail(error, ErrorInfo.class).map(ErrorInfo::getReason).orElse("");
@@ -50,19 +49,18 @@ public final class Main {
     }
   }
 
-  private static void run(ManagedChannel channel, CallCredentials token, String key) throws InterruptedException {
-    List<KeyAssociation> groups = listLogGroups(channel, token);
+  private static void run(ManagedChannel channel, String key) throws InterruptedException {
+    List<KeyAssociation> groups = listLogGroups(channel);
     long withoutKey = groups.stream().filter(group -> group.getKmsKeyArn().isEmpty()).count();
     System.out.printf("%d log groups, %d without a key%n", groups.size(), withoutKey);
-    BulkAssociation job = runJob(BulkAssociationServiceGrpc.newBlockingStub(channel).withCallCredentials(token), key);
+    BulkAssociation job = runJob(BulkAssociationServiceGrpc.newBlockingStub(channel), key);
     System.out.printf("%s: %d log groups changed%n", job.getState(), job.getCounts().getSucceeded());
   }
 
   /** The log groups of every account and Region of the tenant. */
-  private static List<KeyAssociation> listLogGroups(ManagedChannel channel, CallCredentials token)
-      throws InterruptedException {
-    var tenant = TenantServiceGrpc.newBlockingStub(channel).withCallCredentials(token);
-    var keys = KeyAssociationServiceGrpc.newBlockingStub(channel).withCallCredentials(token);
+  private static List<KeyAssociation> listLogGroups(ManagedChannel channel) throws InterruptedException {
+    var tenant = TenantServiceGrpc.newBlockingStub(channel);
+    var keys = KeyAssociationServiceGrpc.newBlockingStub(channel);
     GetCallerResponse caller = Client.call(tenant, stub -> stub.getCaller(GetCallerRequest.getDefaultInstance()));
     List<KeyAssociation> groups = new ArrayList<>();
     for (AccountGrant account : caller.getAccountsList()) {
