@@ -3,13 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import { after, before, test } from 'node:test';
 
 import grpc from '@grpc/grpc-js';
 
-import { Cli } from './cli.js';
 import { Service, freePort } from './service.js';
 
 const REDIRECT = 'http://127.0.0.1/callback';
@@ -58,16 +55,6 @@ class Dex {
     return body.id_token;
   }
 
-  /** Approves a login of the device flow, as its user does in a browser. */
-  async approve(url) {
-    const code = new URL(url).searchParams.get('user_code');
-    const answer = await fetch(`${this.issuer}/device/auth/verify_code`, {
-      method: 'POST',
-      body: new URLSearchParams({ user_code: code }),
-    });
-    if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
-  }
-
   async stop() {
     this.process.kill();
     await this.ended;
@@ -92,33 +79,6 @@ test('an ID token of Dex is accepted with accept_id_tokens', async () => {
   assert.equal(caller.tenant_id, 'payments');
   assert.equal(caller.issuer, dex.issuer);
   assert.deepEqual(caller.scopes, ['logkey:read']);
-});
-
-// This release of Dex has no device flow, so the device flow of `logkey login` is not tested yet.
-test('logkey login with the device flow keeps an ID token and renews it', { skip: 'Dex has no device flow' }, async () => {
-  const cli = await Cli.create(`http://${service.address}`);
-  try {
-    const secret = path.join(cli.home, 'secret');
-    await writeFile(secret, 'a-secret-for-tests');
-    const scopes = ['openid', 'email', 'groups', 'offline_access'].flatMap((scope) => ['--scope', scope]);
-    const login = ['login', '--issuer', dex.issuer, '--client-id', 'logkey', '--client-secret-file', secret,
-      '--id-token', ...scopes];
-    let approved;
-    const loggedIn = await cli.run(login, (note) => {
-      const url = note.match(/Open (\S+) in a browser/)?.[1];
-      if (url) approved ??= dex.approve(url);
-    });
-    await approved;
-    assert.equal(loggedIn.code, 0, loggedIn.stderr);
-    const caller = await cli.run(['whoami', '-o', 'json']);
-    assert.equal(JSON.parse(caller.stdout).tenantId, 'payments', caller.stderr);
-    const { token } = await cli.storedTokens();
-    await cli.expire();
-    assert.equal((await cli.run(['whoami'])).code, 0);
-    assert.notEqual((await cli.storedTokens()).token, token);
-  } finally {
-    await cli.remove();
-  }
 });
 
 test('an ID token is refused without accept_id_tokens', async () => {

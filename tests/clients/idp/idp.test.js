@@ -61,6 +61,70 @@ test('logkey login with client credentials keeps a token and renews it', async (
   }
 });
 
+/** Logs in by the device flow, with a person who decides as soon as the command shows the page. */
+async function deviceLogin(cli, decision) {
+  const login = ['login', '--issuer', idp.issuer, '--client-id', 'payments-ES256-cli', '--scope', 'logkey:read',
+    '--resource', 'urn:logkey'];
+  let decided;
+  const ended = await cli.run(login, (note) => {
+    const url = note.match(/Open (\S+) in a browser/)?.[1];
+    if (url) decided ??= idp.decide(url, decision);
+  });
+  await decided;
+  return ended;
+}
+
+test('logkey login with the device flow keeps a token of a person and renews it', async () => {
+  const cli = await Cli.create(`http://${service.address}`);
+  try {
+    const loggedIn = await deviceLogin(cli);
+    assert.equal(loggedIn.code, 0, loggedIn.stderr);
+    assert.equal((await stat(cli.tokens)).mode & 0o777, 0o600);
+    const first = await cli.run(['whoami', '-o', 'json']);
+    assert.equal(JSON.parse(first.stdout).subject, 'ana', first.stderr);
+
+    // The provider replaces the refresh token each time, and refuses one that was used.
+    const seen = [await cli.storedTokens()];
+    for (let n = 0; n < 2; n += 1) {
+      await cli.expire();
+      const renewed = await cli.run(['whoami', '-o', 'json']);
+      assert.equal(JSON.parse(renewed.stdout).subject, 'ana', renewed.stderr);
+      seen.push(await cli.storedTokens());
+    }
+    assert.equal(new Set(seen.map(({ token }) => token)).size, 3);
+    assert.equal(new Set(seen.map(({ refresh_token: token }) => token)).size, 3);
+    assert.ok(seen.every(({ expires_at: at }) => at > Date.now() / 1000));
+    assert.equal((await stat(cli.tokens)).mode & 0o777, 0o600);
+
+    // Commands at the same time renew the login once: the provider ends a login whose refresh token comes twice.
+    await cli.expire();
+    const together = await Promise.all([1, 2, 3].map(() => cli.run(['whoami'])));
+    for (const { code, stderr } of together) assert.equal(code, 0, stderr);
+    await cli.expire();
+    assert.equal((await cli.run(['whoami'])).code, 0);
+
+    await writeFile(cli.tokens, JSON.stringify({ ...seen[0], expires_at: 0 }));
+    const over = await cli.run(['whoami']);
+    assert.equal(over.code, 3, over.stderr);
+    assert.match(over.stderr, /refused the login: invalid_grant/);
+    assert.match(over.stderr, /logkey login/);
+  } finally {
+    await cli.remove();
+  }
+});
+
+test('logkey login ends when the person declines', async () => {
+  const cli = await Cli.create(`http://${service.address}`);
+  try {
+    const declined = await deviceLogin(cli, { approve: false });
+    assert.equal(declined.code, 3, declined.stderr);
+    assert.match(declined.stderr, /refused the login: access_denied/);
+    await assert.rejects(stat(cli.tokens), { code: 'ENOENT' });
+  } finally {
+    await cli.remove();
+  }
+});
+
 test('a token for another audience is refused', async () => {
   await assert.rejects(service.caller(await idp.token('payments-ES256', { resource: 'urn:other' })), refused);
 });

@@ -14,6 +14,15 @@ const client = (tenant, alg) => ({
   response_types: [],
 });
 
+// A program on the computer of a person has no secret.
+const device = {
+  client_id: 'payments-ES256-cli',
+  token_endpoint_auth_method: 'none',
+  grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
+  redirect_uris: [],
+  response_types: [],
+};
+
 export async function key(kid, alg) {
   const algorithm = alg === 'RS256'
     ? { name: 'RSASSA-PKCS1-v1_5', modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]), hash: 'SHA-256' }
@@ -41,13 +50,18 @@ export class Idp {
   /** From now on, signs with these keys and publishes only them. */
   rotate(keys) {
     const provider = new Provider(this.issuer, {
-      clients: ['payments', 'unknown'].flatMap((tenant) => [client(tenant, 'RS256'), client(tenant, 'ES256')]),
+      clients: [
+        ...['payments', 'unknown'].flatMap((tenant) => [client(tenant, 'RS256'), client(tenant, 'ES256')]),
+        device,
+      ],
       cookies: { keys: [randomUUID()] },
       jwks: { keys },
       scopes: ['logkey:read', 'logkey:associate'],
       features: {
         clientCredentials: { enabled: true },
-        devInteractions: { enabled: false },
+        deviceFlow: { enabled: true },
+        // The pages on which a person logs in and consents.
+        devInteractions: { enabled: true },
         resourceIndicators: {
           enabled: true,
           getResourceServerInfo: (_context, resource, { clientId }) => ({
@@ -59,6 +73,7 @@ export class Idp {
           }),
         },
       },
+      issueRefreshToken: (_context, { grantTypes }) => grantTypes.includes('refresh_token'),
       extraTokenClaims: (_context, token) => ({ tenant: token.clientId.split('-')[0] }),
     });
     this.handle = provider.callback();
@@ -74,6 +89,34 @@ export class Idp {
     const body = await answer.json();
     if (!answer.ok) throw new Error(JSON.stringify(body));
     return body.access_token;
+  }
+
+  /** Decides on a login of the device flow, as a person does in a browser: opens the page and submits its forms. */
+  async decide(url, { approve = true } = {}) {
+    const cookies = new Map();
+    const person = { login: 'ana', password: 'not checked', [approve ? 'confirm' : 'abort']: 'yes' };
+    let request = { url, init: {} };
+    for (let page = 0; page < 20; page += 1) {
+      const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+      const answer = await fetch(request.url, { ...request.init, headers: { cookie }, redirect: 'manual' });
+      for (const line of answer.headers.getSetCookie()) {
+        const [, name, value] = line.match(/^([^=]+)=([^;]*)/);
+        cookies.set(name, value);
+      }
+      const [location, html] = [answer.headers.get('location'), await answer.text()];
+      const form = html.match(/<form[^]*?<\/form>/)?.[0];
+      if (location) {
+        request = { url: new URL(location, request.url).href, init: {} };
+      } else if (form && !form.includes('op.deviceInputForm')) { // It asks for the code of another login.
+        const inputs = [...form.matchAll(/<input[^>]*>/g)].map(([tag]) => ['name', 'value']
+          .map((of) => tag.match(new RegExp(`${of}="([^"]*)"`))?.[1] ?? ''));
+        const body = new URLSearchParams({ ...Object.fromEntries(inputs.filter(([name]) => name)), ...person });
+        request = { url: new URL(form.match(/action="([^"]*)"/)[1], request.url).href, init: { method: 'POST', body } };
+      } else {
+        return html;
+      }
+    }
+    throw new Error(`${url}: too many pages`);
   }
 
   stop() {

@@ -81,8 +81,12 @@ pub(crate) async fn renew(login: &Login, refresh_token: Option<String>) -> Resul
         (Grant::Device, Some(token)) => {
             let issuer = Issuer::discover(login).await?;
             let old = RefreshToken::new(token);
-            let answer = issuer.client.exchange_refresh_token(&old).request_async(&issuer.http).await;
-            let mut tokens = stored(login, &answer.map_err(|error| failed(login, &error))?)?;
+            let mut request = issuer.client.exchange_refresh_token(&old);
+            for (name, value) in resource(login) {
+                request = request.add_extra_param(name, value);
+            }
+            let answer = request.request_async(&issuer.http).await;
+            let mut tokens = stored(login, &answer.map_err(|error| ended(failed(login, &error)))?)?;
             tokens.refresh_token = tokens.refresh_token.or_else(|| Some(old.into_secret()));
             Ok(tokens)
         }
@@ -120,7 +124,10 @@ async fn device(
     let details: StandardDeviceAuthorizationResponse =
         request.request_async(&issuer.http).await.map_err(|error| failed(login, &error))?;
     ask(&approval(&details))?;
-    let request = client.exchange_device_access_token(&details);
+    let mut request = client.exchange_device_access_token(&details);
+    for (name, value) in resource(login) {
+        request = request.add_extra_param(name, value);
+    }
     let answer = request.request_async(&issuer.http, tokio::time::sleep, None).await;
     stored(login, &answer.map_err(|error| failed(login, &error))?)
 }
@@ -136,7 +143,21 @@ fn approval(details: &oauth2::DeviceAuthorizationResponse<EmptyExtraDeviceAuthor
 /// The parameters that not every issuer knows.
 fn extra(login: &Login) -> impl Iterator<Item = (&'static str, String)> {
     let audience = login.audience.iter().map(|audience| ("audience", audience.clone()));
-    audience.chain(login.resource.iter().map(|resource| ("resource", resource.to_string())))
+    audience.chain(resource(login))
+}
+
+/// The resource belongs into each request of a flow (RFC 8707, section 2.2).
+fn resource(login: &Login) -> impl Iterator<Item = (&'static str, String)> {
+    login.resource.iter().map(|resource| ("resource", resource.to_string()))
+}
+
+/// A login that cannot be renewed begins again.
+fn ended(failure: Failure) -> Failure {
+    if matches!(failure, Failure::Denied(_)) {
+        let hint = "Run \"logkey login\" again.".to_owned();
+        return Failure::WithHint { failure: Box::new(failure), hint };
+    }
+    failure
 }
 
 fn stored(login: &Login, tokens: &Tokens) -> Result<StoredTokens, Failure> {

@@ -62,7 +62,7 @@ impl TokenSource {
             *last.lock().await = None;
         }
         let token = match self {
-            Self::Login(source) => source.renew().await?,
+            Self::Login(source) => source.renew(refused).await?,
             Self::Fixed(_) | Self::File(_) | Self::Command { .. } => self.token().await?,
         };
         Ok(Some(token).filter(|token| token != refused))
