@@ -25,10 +25,14 @@ mod version;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
-use logkey_client::verbs::ClientCommand;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use logkey_client::verbs::{ClientCommand, Names};
 
 use self::{config_file::ConfigFile, runtime::block_on};
+use crate::{
+    audit::event::{operation_names, outcome_names},
+    domain::reason::Reason,
+};
 
 /// The arguments of the process.
 #[derive(Debug, Parser)]
@@ -90,7 +94,8 @@ enum Command {
 /// Parses the command line, runs the subcommand and returns its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
-    match Cli::parse().command {
+    let parsed = Cli::from_arg_matches(&command().get_matches());
+    match parsed.unwrap_or_else(|error| error.exit()).command {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Check(args) => check::run(&args),
         #[cfg(feature = "sandbox")]
@@ -107,9 +112,19 @@ pub fn run() -> ExitCode {
         Command::Healthcheck(args) => block_on(healthcheck::run(args)),
         Command::Proto(args) => proto::run(&args),
         Command::Init(args) => init::run(&args),
-        Command::Completion(args) => completion::run(&args, Cli::command()),
+        Command::Completion(args) => completion::run(&args, command()),
         Command::Version(args) => version::run(&args),
-        Command::Man(args) => completion::write_man_pages(&args, Cli::command()),
+        Command::Man(args) => completion::write_man_pages(&args, command()),
         Command::Client(command) => block_on(logkey_client::verbs::run(*command)),
     }
+}
+
+/// Every command, with the names that its options take.
+fn command() -> clap::Command {
+    let names = Names {
+        actions: operation_names().collect(),
+        outcomes: outcome_names().collect(),
+        reasons: Reason::ALL.iter().map(|reason| reason.as_str()).collect(),
+    };
+    names.restrict(Cli::command())
 }

@@ -1,5 +1,6 @@
 //! The commands that call the service: the real binary against a service over the embedded AWS.
 
+mod arguments;
 mod changes;
 mod documents;
 mod fleet;
@@ -38,9 +39,14 @@ pub(crate) struct Ended {
 impl Cli {
     /// A caller of the tenant `payments` with these scopes.
     pub(crate) fn new(service: &Service, scopes: &str) -> Self {
+        Self::with(format!("http://{}", service.address), &service.issuer.token("payments", scopes))
+    }
+
+    /// A caller of the service at this URL, with this token.
+    fn with(server: String, token: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        std::fs::write(home.path().join("token"), service.issuer.token("payments", scopes)).unwrap();
-        Self { home, server: format!("http://{}", service.address) }
+        std::fs::write(home.path().join("token"), token).unwrap();
+        Self { home, server }
     }
 
     /// A caller who can use every command.
@@ -83,11 +89,9 @@ impl Cli {
 
     /// Runs a shell command on a terminal with so many columns.
     async fn on_terminal(&self, columns: u16, arguments: &str, no_color: bool) -> String {
-        let run = format!(
-            "stty cols {columns} rows 24; {} {arguments} --token-file token",
-            env!("CARGO_BIN_EXE_logkey")
-        );
+        let run = format!("stty cols {columns} rows 24; {} {arguments}", env!("CARGO_BIN_EXE_logkey"));
         let mut command = self.command("script");
+        command.env("LOGKEY_TOKEN", std::fs::read_to_string(self.home().join("token")).unwrap());
         if no_color {
             command.env("NO_COLOR", "1");
         }

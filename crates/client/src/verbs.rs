@@ -11,6 +11,7 @@ mod get;
 mod list;
 mod locations;
 mod login;
+mod names;
 mod report;
 mod rule;
 mod selection;
@@ -19,4 +20,7 @@ mod target;
 mod usage;
 mod whoami;
 
-pub use command::{ClientCommand, run};
+pub use self::{
+    command::{ClientCommand, run},
+    names::Names,
+};

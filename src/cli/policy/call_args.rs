@@ -19,6 +19,7 @@ use crate::{
         call::{Action, Call, CallSummary, RequestId},
         fleet_kind::FleetKind,
         key::KeyTags,
+        nearest::nearest,
         principal::{Delegation, PolicyClaims, Principal, Scope},
         tenant::{AccountGrant, Tenant, TenantId},
         time::Timestamp,
@@ -185,9 +186,11 @@ impl CallArgs {
         let action = Action::from_grpc_name(&self.action);
         if action == Action::Unknown {
             let names: Vec<&str> = Action::ALL.into_iter().map(Action::as_str).collect();
+            let meant = nearest(&self.action, &names).map(|name| format!("did you mean {name}? "));
             return Err(format!(
-                "action: {} is not an RPC that policies decide; expected one of {}",
+                "action: {} is not an RPC that policies decide: {}it is one of {}",
                 self.action,
+                meant.unwrap_or_default(),
                 names.join(", ")
             ));
         }

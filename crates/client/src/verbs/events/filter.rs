@@ -10,11 +10,11 @@ use crate::proto::AuditEventFilter;
 #[command(next_help_heading = "Filter")]
 pub(super) struct FilterArgs {
     /// Only events with this action, such as `AssociateKmsKey`
-    #[arg(long, default_value = "", hide_default_value = true)]
-    action: String,
-    /// Only events with this outcome: OK, or a reason such as `NOT_ALLOWED`
-    #[arg(long, default_value = "", hide_default_value = true)]
-    outcome: String,
+    #[arg(long)]
+    action: Option<String>,
+    /// Only events with this outcome: OK, a reason such as `NOT_ALLOWED`, or the kind of a finding
+    #[arg(long)]
+    outcome: Option<String>,
     /// Only events of this caller
     #[arg(long, default_value = "", hide_default_value = true)]
     subject: String,
@@ -36,9 +36,9 @@ impl FilterArgs {
             start_time: None,
             end_time: None,
             subject: self.subject,
-            action: self.action,
+            action: self.action.unwrap_or_default(),
             resource: self.resource,
-            outcome: self.outcome,
+            outcome: self.outcome.unwrap_or_default(),
             correlation_id: self.request,
             tenant_id: self.tenant,
         }
