@@ -95,10 +95,10 @@ impl ConnectionArgs {
             if own_token { (None, None) } else { (context.token_file, context.token_command) };
         Context {
             server: self.server.clone().or(context.server),
-            ca_file: self.ca_file.clone().or(context.ca_file),
-            client_cert: self.client_cert.clone().or(context.client_cert),
-            client_key: self.client_key.clone().or(context.client_key),
-            token_file: self.token_file.clone().or(token_file),
+            ca_file: absolute(self.ca_file.as_ref()).or(context.ca_file),
+            client_cert: absolute(self.client_cert.as_ref()).or(context.client_cert),
+            client_key: absolute(self.client_key.as_ref()).or(context.client_key),
+            token_file: absolute(self.token_file.as_ref()).or(token_file),
             token_command: self.token_command.clone().or(token_command),
             login: context.login,
         }
@@ -125,6 +125,11 @@ impl ConnectionArgs {
             )
         })
     }
+}
+
+/// A context is used from any folder.
+pub(crate) fn absolute(file: Option<&PathBuf>) -> Option<PathBuf> {
+    file.map(|file| std::path::absolute(file).unwrap_or_else(|_unknown_folder| file.clone()))
 }
 
 fn parse_server(text: &str) -> Result<Url, String> {

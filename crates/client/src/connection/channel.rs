@@ -33,13 +33,23 @@ pub(crate) fn channel(connection: &Connection) -> Result<Channel, Failure> {
 fn tls(connection: &Connection) -> Result<ClientTlsConfig, Failure> {
     let mut config = ClientTlsConfig::new();
     config = match &connection.ca_file {
-        Some(file) => config.ca_certificate(Certificate::from_pem(read(file)?)),
+        Some(file) => config.ca_certificate(Certificate::from_pem(read_certificates(file)?)),
         None => config.with_native_roots(),
     };
     if let Some(client) = &connection.client_certificate {
-        config = config.identity(Identity::from_pem(read(&client.cert)?, read(&client.key)?));
+        config = config.identity(Identity::from_pem(read_certificates(&client.cert)?, read(&client.key)?));
     }
     Ok(config)
+}
+
+/// A file without a certificate would look like a connection that the other side refuses.
+fn read_certificates(file: &Path) -> Result<Vec<u8>, Failure> {
+    let pem = read(file)?;
+    // The label of RFC 7468, section 5.1.
+    if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+        return Err(Failure::file("use", file, &"it has no certificate in PEM"));
+    }
+    Ok(pem)
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {

@@ -34,9 +34,10 @@ pub(super) fn resume_delay(status: &Status) -> Option<Duration> {
     requested_delay(status).or(ended.then_some(RESUME_DELAY))
 }
 
-/// Whether the service gave no answer. Its own answers have no source.
+/// Whether the service gave no answer. Its own answers have no source. tonic has no better code than `UNKNOWN` for a
+/// connection that TLS ends after the handshake of the client, as with a client certificate that is missing.
 pub(super) fn is_broken_connection(status: &Status) -> bool {
-    status.code() == Code::Unavailable && status.source().is_some()
+    matches!(status.code(), Code::Unavailable | Code::Unknown) && status.source().is_some()
 }
 
 pub(super) fn root_cause(status: &Status) -> String {

@@ -8,6 +8,7 @@ use url::Url;
 use super::shared::{ServiceArgs, hint};
 use crate::{
     connection::{
+        args::absolute,
         login::{Grant, Login},
         oauth,
     },
@@ -89,7 +90,8 @@ impl LoginArgs {
                 .clone()
                 .or_else(|| last.map(|it| it.client_id.clone()))
                 .ok_or_else(|| missing("--client-id"))?,
-            client_secret_file: self.client_secret_file.clone().or_else(|| last?.client_secret_file.clone()),
+            client_secret_file: absolute(self.client_secret_file.as_ref())
+                .or_else(|| last?.client_secret_file.clone()),
             scopes: if own_scopes {
                 self.scopes.clone()
             } else {
