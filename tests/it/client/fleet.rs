@@ -1,5 +1,8 @@
 //! Bulk jobs and rules.
 
+use logkey::sandbox::fault::{Effect, Fault};
+use serde_json::Value;
+
 use super::Cli;
 use crate::{
     bulk::groups,
@@ -30,6 +33,82 @@ async fn a_job_is_planned_started_watched_and_reverted() {
     let reverted = cli.json(&["bulk", "revert", id, "--watch", "--reason", "CHG-3"]).await;
     assert_eq!(reverted["bulkAssociation"]["revertOf"], id);
     assert_eq!(in_aws("/payments/a-004"), None);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_shows_its_progress_on_a_terminal_and_nothing_in_a_pipe() {
+    let service = Plan::with_resources(|account| groups(account, "a", 5)).start().await;
+    let cli = Cli::of(&service);
+    let plan = async |change: &[&str]| {
+        let plan = [&["bulk", "plan", "--pattern", "/payments/a-*", "-o", "name"], change].concat();
+        cli.ok(&plan).await.trim().to_owned()
+    };
+    let job = plan(&["--key", &key("good")]).await;
+    let shown =
+        cli.on_terminal(80, &format!("bulk start {job} --wait -o name >job; echo $? >code"), true).await;
+    let file = |name: &str| std::fs::read_to_string(cli.home().join(name)).unwrap();
+    assert_eq!((file("job").trim(), file("code").trim()), (&*job, "0"), "{shown}");
+    assert!(shown.contains("/5 0 failed"), "{shown:?}");
+
+    let job = plan(&["--disassociate"]).await;
+    let ended = cli.run(&["bulk", "start", &job, "--wait"]).await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{}", ended.stdout);
+    assert!(ended.stdout.contains("SUCCEEDED"), "{}", ended.stdout);
+    let shown = cli.on_terminal(80, &format!("bulk watch {job} --quiet"), true).await;
+    assert_eq!(shown, "", "--quiet shows no progress");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn watching_a_job_has_the_exit_code_of_its_end() {
+    let service = Plan::with_resources(|account| groups(account, "a", 2)).start().await;
+    let cli = Cli::of(&service);
+    let plan = ["bulk", "plan", "--pattern", "/payments/a-*", "--key", &key("good"), "-o", "name"];
+    let job = cli.ok(&plan).await;
+    cli.ok(&["bulk", "cancel", job.trim()]).await;
+    for command in ["watch", "start"] {
+        let ended = cli.run(&["bulk", command, job.trim()]).await;
+        assert_eq!(ended.code, 1, "{command} a job that was cancelled: {}{}", ended.stdout, ended.stderr);
+    }
+    let missing = "01890a5d-ac96-774b-bcce-b302099a8057";
+    assert_eq!(cli.run(&["bulk", "watch", missing]).await.code, 4);
+    assert_eq!(cli.run(&["bulk", "watch", job.trim(), "--server", "http://127.0.0.1:1"]).await.code, 5);
+    let reader = Cli::new(&service, "logkey:read");
+    assert_eq!(reader.run(&["bulk", "start", job.trim()]).await.code, 3);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_pauses_or_fails_is_resumed_and_retried() {
+    let service = Plan::with_resources(|account| groups(account, "a", 4)).start().await;
+    let cli = Cli::of(&service);
+    // Starts a job and follows it. It does not change everything.
+    let run = async |options: &[&str]| {
+        let plan = ["bulk", "plan", "--pattern", "/payments/a-*", "--start", "-o", "json"];
+        let ended = cli.run(&[&plan[..], options].concat()).await;
+        assert_eq!(ended.code, 1, "{}{}", ended.stdout, ended.stderr);
+        let mut document: Value = serde_json::from_str(&ended.stdout).unwrap();
+        document["bulkAssociation"].take()
+    };
+    let job = run(&["--key", &key("good"), "--canary", "1"]).await;
+    assert_eq!(job["pauseReason"], "BULK_PAUSE_REASON_CANARY");
+    cli.ok(&["bulk", "resume", job["id"].as_str().unwrap(), "--wait"]).await;
+
+    let message = "User: x is not authorized to perform: logs:AssociateKmsKey with an explicit deny in a service \
+                   control policy";
+    let effect =
+        Effect::Error { code: "AccessDeniedException".into(), message: Some(message.into()), status: None };
+    service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", effect));
+    let job = run(&["--key", &key("next")]).await;
+    assert_eq!(
+        (&job["state"], &job["counts"]["failed"]),
+        (&"BULK_STATE_COMPLETED_WITH_FAILURES".into(), &4.into())
+    );
+    service.sandbox.sandbox().clear_faults();
+    cli.ok(&["bulk", "retry", job["id"].as_str().unwrap(), "--wait"]).await;
+    let in_aws = service.sandbox.sandbox().log_group_key(PAYMENTS, REGION, "/payments/a-003");
+    assert_eq!(in_aws, Some(key("next")));
     service.stop().await;
 }
 

@@ -3,30 +3,55 @@
 use std::process::Stdio;
 
 use super::Cli;
-use crate::harness::{GROUP, Plan, key};
+use crate::{
+    bulk::groups,
+    harness::{GROUP, Plan, key},
+};
 
-/// Commands with every kind of table.
-const COMMANDS: [&str; 9] = [
+/// Commands with every kind of table. JOB and RULE stand for ids.
+const COMMANDS: [&str; 19] = [
     "whoami",
     "get /payments/api",
     "list",
+    "list --all-accounts --with-key",
     "check-key /payments/api --key closed",
     "usage good",
     "access",
+    "report",
+    "bulk list",
+    "bulk show JOB",
+    "bulk items JOB",
+    "rule list",
+    "rule show RULE",
+    "rule evaluate RULE",
     "events list",
     "events list --action AssociateKmsKey --outcome OK",
+    "events show 2",
     "context list",
+    "context show",
 ];
 
 #[tokio::test]
 async fn no_line_is_wider_than_the_terminal() {
-    let service = Plan::default().start().await;
+    let service =
+        Plan::with_resources(|account| groups(account, "a-group-with-a-long-name", 2)).start().await;
     let cli = Cli::of(&service);
     cli.ok(&["associate", GROUP, "--key", &key("good")]).await;
+    let pattern = "/payments/a-group-*";
+    // Its items are blocked, with the statement to add.
+    let job = cli.ok(&["bulk", "plan", "--pattern", pattern, "--key", &key("closed"), "-o", "name"]).await;
+    let rule = cli.ok(&["rule", "create", "--pattern", pattern, "--key", &key("good"), "-o", "name"]).await;
+    cli.ok(&["context", "set", "a-service-in-production", "--server", "https://logkey.in-production.test"])
+        .await;
+    cli.ok(&["context", "use", "a-service-in-production"]).await;
+    let run = async |columns, command: &str| {
+        let command = command.replace("JOB", job.trim()).replace("RULE", rule.trim());
+        cli.on_terminal(columns, &command, true).await
+    };
     for columns in [60, 80, 120] {
         for command in COMMANDS {
-            let shown = cli.on_terminal(columns, command, true).await;
-            assert!(shown.lines().count() > 1 || command.starts_with("context"), "{command}: {shown}");
+            let shown = run(columns, command).await;
+            assert!(shown.lines().count() > 1, "{command}: {shown}");
             // The last line can be an error, which the terminal breaks.
             for line in shown.lines().filter(|line| !line.starts_with("logkey: ")) {
                 let width = line.trim_end().chars().count();
@@ -34,7 +59,11 @@ async fn no_line_is_wider_than_the_terminal() {
             }
         }
     }
-    let wide = cli.on_terminal(60, "list -o wide", true).await;
+    // Without room for the columns, each row is a record.
+    let titles = |shown: &str| shown.lines().filter(|line| line.starts_with("REGION ")).count();
+    let [narrow, wide] = [run(60, "bulk items JOB").await, run(120, "bulk items JOB").await];
+    assert_eq!((titles(&narrow), titles(&wide)), (2, 0), "{narrow}\n{wide}");
+    let wide = run(60, "list -o wide").await;
     assert!(wide.lines().any(|line| line.chars().count() > 60), "everything is shown: {wide}");
     service.stop().await;
 }

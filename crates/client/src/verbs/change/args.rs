@@ -12,13 +12,13 @@ use crate::{
     failure::Failure,
     output::{self, Report, to_json},
     proto::{
-        AssociateKmsKeyRequest, DisassociateKmsKeyRequest, KeyAssociation, State, Warning,
-        associate_kms_key_request, disassociate_kms_key_request,
+        AssociateKmsKeyRequest, DisassociateKmsKeyRequest, GetKeyAssociationRequest, KeyAssociation, State,
+        Warning, associate_kms_key_request, disassociate_kms_key_request, get_key_association_request,
         key_association_service_client::KeyAssociationServiceClient,
     },
     session::Session,
     verbs::{
-        association,
+        association, get,
         shared::ServiceArgs,
         target::{Target, TargetArgs},
     },
@@ -151,10 +151,19 @@ impl ChangeArgs {
         mut answer: Answer,
         in_force: State,
     ) -> Result<(), Failure> {
+        use get_key_association_request::Target as Resource;
         let waited = if self.wait {
-            let timeout = self.wait_timeout;
+            let request = GetKeyAssociationRequest {
+                target: Some(target.resource(Resource::LogGroupName, Resource::ResourceIdentifier)),
+                account_id: target.account_id.clone(),
+                region: target.region.clone(),
+            };
+            let read = async || {
+                let response = get::fetch(session, request.clone()).await?;
+                Ok(response.association.unwrap_or_default())
+            };
             let (association, result) =
-                wait::until(session, target, answer.association, in_force, timeout).await;
+                wait::until(answer.association, in_force, self.wait_timeout, read).await;
             answer.association = association;
             if let Value::Object(fields) = &mut answer.document {
                 fields.insert("association".to_owned(), to_json(&answer.association));

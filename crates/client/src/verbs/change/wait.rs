@@ -6,11 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     failure::Failure,
-    proto::{
-        GetKeyAssociationRequest, KeyAssociation, State, get_key_association_request::Target as Resource,
-    },
-    session::Session,
-    verbs::{get, target::Target},
+    proto::{KeyAssociation, State},
 };
 
 /// The longest delay between two reads.
@@ -18,13 +14,12 @@ const MAX_INTERVAL: Duration = Duration::from_secs(5);
 /// The shortest delay between two reads.
 const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Reads the association until it is in this state. Returns the last one, and a failure if it did not get there.
+/// Reads the association again until it is in this state. Returns the last one, and a failure if it did not get there.
 pub(super) async fn until(
-    session: &Session,
-    target: &Target,
     mut association: KeyAssociation,
     state: State,
     timeout: Duration,
+    read: impl AsyncFn() -> Result<KeyAssociation, Failure>,
 ) -> (KeyAssociation, Result<(), Failure>) {
     let deadline = Instant::now() + timeout;
     let key = association.kms_key_arn.clone();
@@ -42,13 +37,8 @@ pub(super) async fn until(
             return (association, Err(Failure::NotYet(text)));
         }
         sleep(interval).await;
-        let request = GetKeyAssociationRequest {
-            target: Some(target.resource(Resource::LogGroupName, Resource::ResourceIdentifier)),
-            account_id: target.account_id.clone(),
-            region: target.region.clone(),
-        };
-        match get::fetch(session, request).await {
-            Ok(response) => association = response.association.unwrap_or_default(),
+        match read().await {
+            Ok(read) => association = read,
             Err(failure) => return (association, Err(failure)),
         }
     }
@@ -62,3 +52,6 @@ fn interval(association: &KeyAssociation) -> Duration {
     });
     remaining.unwrap_or(MIN_INTERVAL).clamp(MIN_INTERVAL, MAX_INTERVAL)
 }
+
+#[cfg(test)]
+mod tests;
