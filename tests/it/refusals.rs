@@ -3,6 +3,7 @@
 mod denials;
 mod service_faults;
 mod temporary;
+mod trust_policies;
 
 use logkey::{
     proto::{
@@ -12,9 +13,10 @@ use logkey::{
     sandbox::{
         Sandbox,
         builder::Builder,
-        seed::{AccountSeed, RoleSeed, Seed},
+        seed::{AccountSeed, PolicyText, RoleSeed, Seed},
     },
 };
+use serde_json::Value;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -114,4 +116,8 @@ fn install(service: &Service, role: RoleSeed) {
     let account = AccountSeed { account_id: PAYMENTS.to_owned(), ..AccountSeed::default() };
     let seed = Seed { accounts: vec![account.role_with(role)], ..Seed::default() };
     service.sandbox.sandbox().apply(&seed).unwrap();
+}
+
+fn text(policy: &Value) -> PolicyText {
+    PolicyText::Text(policy.to_string())
 }

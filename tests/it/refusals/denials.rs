@@ -1,24 +1,9 @@
 //! What the tenant or its organization can repair.
 
-use logkey::sandbox::{
-    fault::{Effect, Fault},
-    seed::PolicyText,
-};
-use serde_json::{Value, json};
+use logkey::sandbox::fault::{Effect, Fault};
+use serde_json::json;
 
 use super::*;
-
-fn text(policy: &Value) -> PolicyText {
-    PolicyText::Text(policy.to_string())
-}
-
-fn trust(actions: &[&str]) -> Value {
-    json!({
-        "Effect": "Allow",
-        "Principal": { "AWS": "arn:aws:iam::999999999999:role/LogKeyHub" },
-        "Action": actions,
-    })
-}
 
 fn denied(fault: &str) -> Effect {
     let code = "AccessDenied".to_owned();
@@ -27,32 +12,6 @@ fn denied(fault: &str) -> Effect {
          on resource: arn:aws:iam::{PAYMENTS}:role/LogKeyAssociator {fault}"
     );
     Effect::Error { code, message: Some(message), status: Some(403) }
-}
-
-#[tokio::test]
-async fn a_trust_policy_without_tag_session_is_named_in_every_answer() {
-    let trust_policy = Some(text(&json!({ "Statement": [trust(&["sts:AssumeRole"])] })));
-    let lacking = RoleSeed { external_id: None, trust_policy, ..role() };
-    let service = start(aws_with(lacking), "").await;
-    let answers = answers(&service).await;
-    answers.assert_all("ROLE_NOT_ASSUMABLE", "TRUST_POLICY_LACKS_TAG_SESSION");
-    for text in [answers.change.message(), &answers.check.remedy, &answers.access.remedy] {
-        assert!(text.contains("sts:TagSession") && !text.contains("external id"), "{text}");
-    }
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn a_trust_policy_that_denies_is_not_answered_with_a_statement_to_add() {
-    let mut deny = trust(&["sts:AssumeRole"]);
-    deny["Effect"] = "Deny".into();
-    let allow = trust(&["sts:AssumeRole", "sts:TagSession"]);
-    let trust_policy = Some(text(&json!({ "Statement": [allow, deny] })));
-    let service = start(aws_with(RoleSeed { external_id: None, trust_policy, ..role() }), "").await;
-    let answers = answers(&service).await;
-    answers.assert_all("ROLE_NOT_ASSUMABLE", "TRUST_POLICY_DENIES");
-    assert!(answers.change.message().contains("overrides every allow"), "{:?}", answers.change);
-    service.stop().await;
 }
 
 #[tokio::test]
