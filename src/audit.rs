@@ -18,6 +18,7 @@ mod pending_changes;
 mod proof;
 pub mod prove;
 mod prover;
+mod read_sampling;
 mod refusal_dedup;
 pub mod restart;
 pub mod rotation;
@@ -28,7 +29,13 @@ mod tree;
 pub mod verify;
 
 pub use self::{
-    batch_tag::BatchTagger, config::Config, journal::Journal, leaf_cache::LeafCache,
-    monitored_store::MonitoredTreeStore, pending_changes::PendingChangeReader, prover::ProofService,
-    sequencer::Sequencer, sinks::Sinks,
+    batch_tag::BatchTagger,
+    config::{Config, ReadRecording},
+    journal::Journal,
+    leaf_cache::LeafCache,
+    monitored_store::MonitoredTreeStore,
+    pending_changes::PendingChangeReader,
+    prover::ProofService,
+    sequencer::Sequencer,
+    sinks::Sinks,
 };

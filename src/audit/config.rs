@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The journal's bounds and timeouts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Whether reads are recorded.
-    pub reads: bool,
+    /// Which reads are recorded.
+    pub reads: ReadRecording,
     /// The largest number of queued entries. When the queue is full, the journal refuses intents.
     pub queue: usize,
     /// The largest number of queued events that no call waits for. Further ones count as lost.
@@ -32,12 +32,23 @@ pub struct Config {
     pub kinds: usize,
 }
 
+/// Which reads are recorded. Calls that fail or are refused are recorded anyway, as refusals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadRecording {
+    /// Every read.
+    All,
+    /// For each tenant, subject and RPC the first read of a minute, and of the following ones each hundredth.
+    Sampled,
+    /// No read.
+    None,
+}
+
 // === impl Config ===
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            reads: true,
+            reads: ReadRecording::All,
             queue: 8192,
             notes: 8192,
             batch: 1024,

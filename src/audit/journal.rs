@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use tokio::{
     sync::{Mutex, oneshot},
     task::JoinHandle,
+    time::Instant,
 };
 
 use self::{
@@ -18,7 +19,7 @@ use self::{
     writer::{JournalPorts, Writer},
 };
 use crate::{
-    audit::{batch_tag::BatchTagger, config::Config, leaf_cache::LeafCache},
+    audit::{batch_tag::BatchTagger, config::Config, leaf_cache::LeafCache, read_sampling::ReadSampler},
     domain::audit::{Event, EventId, JournalEntry, Kind},
     ports::{AuditLog, AuditUnavailable, Clock, EventStore},
 };
@@ -27,7 +28,7 @@ use crate::{
 pub struct Journal {
     queue: Arc<Queue>,
     leaf_cache: Arc<LeafCache>,
-    reads: bool,
+    reads: parking_lot::Mutex<ReadSampler>,
     timeout: Duration,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -44,7 +45,8 @@ impl Journal {
         tagger: Arc<BatchTagger>,
         config: Config,
     ) -> Self {
-        let (reads, timeout) = (config.reads, config.close_within + config.stall);
+        let timeout = config.close_within + config.stall;
+        let reads = parking_lot::Mutex::new(ReadSampler::new(config.reads));
         let queue = Arc::new(Queue::new(config.clone()));
         let leaf_cache = Arc::new(LeafCache::default());
         let ports = JournalPorts { store, clock, tagger };
@@ -86,7 +88,16 @@ impl AuditLog for Journal {
     }
 
     fn record_best_effort(&self, event: Event) {
-        if event.kind != Kind::Read || self.reads {
+        let recorded = match event.kind {
+            Kind::Read => self.reads.lock().admit(event, Instant::now()),
+            Kind::Intent
+            | Kind::Outcome
+            | Kind::Reconciled(_)
+            | Kind::Refusal
+            | Kind::Lifecycle
+            | Kind::Finding => Some(event),
+        };
+        if let Some(event) = recorded {
             self.queue.note(event);
         }
     }

@@ -10,7 +10,7 @@ use super::{
     value::ValueError,
 };
 use crate::{
-    audit::{Config, checkpoint::SigningKey},
+    audit::{Config, ReadRecording, checkpoint::SigningKey},
     service::StreamLimits,
 };
 
@@ -53,7 +53,7 @@ pub struct ArchiveSettings {
 pub(super) fn read(section: &Section<'_>) -> Audit {
     let (default, streams) = (Config::default(), StreamLimits::default());
     let audit = Audit {
-        journal: Config { reads: section.or_default("reads", default.reads, value::boolean), ..default },
+        journal: Config { reads: section.or_default("reads", default.reads, reads), ..default },
         streams: StreamLimits {
             per_tenant: section.or_default("streams_per_tenant", streams.per_tenant, value::count),
             in_all: section.or_default("streams", streams.in_all, value::count),
@@ -68,12 +68,22 @@ pub(super) fn read(section: &Section<'_>) -> Audit {
         findings: section.or_default("findings", false, value::boolean),
         sinks: sinks::read(section),
     };
-    if audit.journal.reads && audit.archive.after.is_none() {
-        section.warn(
-            "reads",
-            "records every read, and nothing moves old events out of the store: set archive_after and archive_dir, \
-             and run logkey audit archive regularly, or write reads = false",
-        );
+    if audit.archive.after.is_none() {
+        let remedy = "nothing moves old events out of the store: set archive_after and archive_dir, and run logkey \
+                      audit archive regularly";
+        match audit.journal.reads {
+            ReadRecording::All => section.warn(
+                "reads",
+                &format!("records every read, and {remedy}, or write reads = \"sampled\" or reads = false"),
+            ),
+            ReadRecording::Sampled => {
+                section.warn(
+                    "reads",
+                    &format!("records a part of the reads, and {remedy}, or write reads = false"),
+                );
+            }
+            ReadRecording::None => {}
+        }
     }
     if let Some(file) = &audit.checkpoint_key_file
         && let Err(error) = SigningKey::open(file, &audit.checkpoint_origin)
@@ -82,6 +92,20 @@ pub(super) fn read(section: &Section<'_>) -> Audit {
         section.report("checkpoint_key_file", &format!("cannot be used: {error}{cause}"));
     }
     audit
+}
+
+/// Parses which reads are recorded.
+fn reads(node: &Node) -> Result<ReadRecording, ValueError> {
+    if let Ok(word) = value::text(node)
+        && word == "sampled"
+    {
+        return Ok(ReadRecording::Sampled);
+    }
+    match value::boolean(node) {
+        Ok(true) => Ok(ReadRecording::All),
+        Ok(false) => Ok(ReadRecording::None),
+        Err(_other) => Err("is not one of true, false and \"sampled\": write one of them".to_owned()),
+    }
 }
 
 /// Parses a name that is valid in a signed note: no Unicode space and no plus sign

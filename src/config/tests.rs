@@ -91,7 +91,7 @@ fn an_issuer_and_a_tenant_suffice_and_the_rest_has_defaults() {
     assert!(!settings.limits.service_quotas);
     assert_eq!(settings.aws.region.as_str(), "us-east-1");
     assert_eq!(settings.aws.session_duration, Duration::from_hours(1));
-    assert!(settings.audit.journal.reads);
+    assert_eq!(settings.audit.journal.reads, crate::audit::ReadRecording::All);
     assert_eq!(&*settings.audit.checkpoint_origin, "logkey");
     let tenant = settings.tenants.by_claim("https://idp.example.com", "payments").unwrap();
     assert_eq!(tenant.limits.burst.get(), 100);

@@ -229,6 +229,34 @@ async fn changes_and_refusals_are_recorded_when_reads_are_not() {
 }
 
 #[tokio::test]
+async fn sampled_reads_say_how_many_reads_they_stand_for() {
+    const READS: u64 = 230;
+    let started = std::time::Instant::now();
+    let service = Plan::default().settings("[audit]\nreads = \"sampled\"\n").start().await;
+    each_rpc(&service).await;
+    let caller = service.caller("payments", ALL);
+    for _ in 0..READS {
+        caller.get(GROUP).await.unwrap();
+    }
+    for _ in 0..3 {
+        caller.get("/payments/none").await.unwrap_err();
+    }
+    // A machine that is so slow that more than a minute passes has a first read in each minute.
+    let later_minutes = started.elapsed().as_secs() / 60;
+    let events = recorded(service).await;
+    assert_eq!(operations(&events, "outcome"), names(["AssociateKmsKey", "DisassociateKmsKey"]));
+    assert!(operations(&events, "read").contains("GetOnboarding"), "{events:#?}");
+    assert_eq!(events.iter().filter(|event| is(event, "refusal", "GetKeyAssociation")).count(), 3);
+    let subject = |event: &&Value| is(event, "read", "GetKeyAssociation");
+    let counts: Vec<u64> =
+        events.iter().filter(subject).map(|event| event["count"].as_u64().unwrap_or(1)).collect();
+    assert_eq!(counts[0], 1, "{counts:?}");
+    assert!((3..=4 + later_minutes).contains(&(counts.len() as u64)), "{counts:?}");
+    let represented: u64 = counts.iter().sum();
+    assert!((READS - 100..=READS + 1).contains(&represented), "{counts:?}");
+}
+
+#[tokio::test]
 async fn a_flood_of_refusals_is_summarized_and_fully_counted() {
     let service = Service::start().await;
     let unauthenticated = Caller::new(service.channel(), "no-token-at-all");

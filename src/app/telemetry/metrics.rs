@@ -103,6 +103,7 @@ pub const METRICS: &[Metric] = &[
     counter("logkey_audit_failures_total", "Failed commits, and failed attempts to recover from one."),
     counter("logkey_audit_stalls_total", "Commits that took so long that the process was not ready."),
     counter("logkey_audit_events_lost_total", "Reads and refusals that were not recorded."),
+    counter("logkey_audit_reads_unrecorded_total", "Reads that `audit.reads` left out of the log."),
     counter("logkey_audit_sequencer_failures_total", "Failed attempts to extend the signed tree."),
     gauge(
         "logkey_audit_foreign_events",
@@ -163,6 +164,7 @@ const CLOSED_SETS: &[ClosedSet] = &[
 /// The counters without labels.
 const PLAIN_COUNTERS: &[&str] = &[
     "logkey_audit_events_lost_total",
+    "logkey_audit_reads_unrecorded_total",
     "logkey_audit_events_total",
     "logkey_audit_failures_total",
     "logkey_audit_sequencer_failures_total",

@@ -65,4 +65,6 @@ fn recorded_reads_that_stay_forever_cause_a_warning() {
     assert!(has(&warned("", &[]), start));
     assert!(!has(&warned("[audit]\nreads = false\n", &[]), start));
     assert!(!has(&warned("[audit]\narchive_after = \"30d\"\n", &[]), start));
+    let sampled = warned("[audit]\nreads = \"sampled\"\n", &[]);
+    assert!(has(&sampled, "audit.reads records a part of the reads"), "{sampled:?}");
 }

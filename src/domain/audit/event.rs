@@ -51,7 +51,7 @@ pub struct Event {
     pub log: Option<LogEvent>,
     /// The finding, if the event records one.
     pub finding: Option<Box<FindingRecord>>,
-    /// How many equal events this one represents.
+    /// How many refusals of the same kind, or sampled reads of the same subject and RPC, this one represents.
     pub count: u32,
 }
 
@@ -86,7 +86,7 @@ pub enum ReconciliationResult {
 }
 
 /// The operation that an event records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuditOperation {
     /// A caller's RPC.
     Rpc(Action),
