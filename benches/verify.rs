@@ -1,8 +1,9 @@
-//! The cost of verifying a log: `cargo bench --bench verify [-- EVENTS [FOLDER]]`.
+//! The cost of verifying and of reading a log: `cargo bench --bench verify [-- EVENTS [FOLDER]]`.
 //!
 //! It fills a store in the folder through the journal and the sequencer: first a tenth of the events, then
 //! all of them. A separate process verifies each log and prints its time and its peak memory, which must not
-//! grow with the log. The default is a million events; ten million take 25 GB.
+//! grow with the log, the time of SHA-256 of the same bytes on one core, and the times of an event by its id, of a
+//! page between two times and of a tenant's newest page. The default is a million events.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -16,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use logkey::{
     app::SystemClock,
     audit::{
@@ -29,8 +31,9 @@ use logkey::{
             Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Event, JournalEntry, Keys, Kind,
         },
         call::{Action, RequestId},
+        time::Timestamp,
     },
-    ports::{AuditLog as _, Clock},
+    ports::{AuditLog as _, Clock, EventFilter, EventReader, StoredEvent},
     store,
 };
 
@@ -40,6 +43,10 @@ const EVENTS: u64 = 1_000_000;
 const CALLERS: u64 = 1024;
 /// How long a caller waits after the journal refused its intent.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The number of events that one call reads.
+const PAGE: u32 = 1024;
+/// At how many places of the log reads are measured.
+const SAMPLES: u64 = 21;
 /// The argument that makes a process verify the log.
 const CHECK: &str = "--check-the-log-in";
 /// The unit of the times in `/proc/self/stat`.
@@ -96,6 +103,68 @@ async fn measure(folder: &Path) {
         events / took,
         events / cpu
     );
+    let hashing = hash_all(&*open.log).await.as_secs_f64();
+    println!("           {:.2} of SHA-256 of the same bytes on one core ({hashing:.1} s)", hashing / took);
+    reads(&*open.log, report.events).await;
+}
+
+/// The time of SHA-256 of every event's bytes.
+async fn hash_all(log: &dyn EventReader) -> Duration {
+    let (mut after, mut took) = (0, Duration::ZERO);
+    loop {
+        let page = log.after(after, PAGE).await.unwrap();
+        let Some(last) = page.last() else { return took };
+        after = last.seq;
+        let started = Instant::now();
+        for event in &page {
+            std::hint::black_box(digest(&SHA256, event.body.as_bytes()));
+        }
+        took += started.elapsed();
+    }
+}
+
+/// Measures reads at places all over the log, and prints the medians.
+async fn reads(log: &dyn EventReader, events: u64) {
+    let (mut by_id, mut between, mut newest) = (Vec::new(), Vec::new(), Vec::new());
+    for sample in 1..=SAMPLES {
+        let seq = events * sample / (SAMPLES + 1);
+        let event = log.after(seq, 1).await.unwrap().remove(0);
+        let started = Instant::now();
+        let found = log.find(event.id).await.unwrap().unwrap();
+        by_id.push(started.elapsed());
+        assert_eq!(found.seq, event.seq);
+
+        let later = log.after(seq + u64::from(PAGE), 1).await.unwrap().remove(0);
+        let (since, until) = (Some(time_of(&event)), Some(time_of(&later)));
+        let filter = EventFilter { since, until, ..EventFilter::default() };
+        let started = Instant::now();
+        drop(log.list(&filter, None, 100).await.unwrap());
+        between.push(started.elapsed());
+
+        let tenant = Some(format!("tenant-{}", sample % 40).parse().unwrap());
+        let filter = EventFilter { tenant, ..EventFilter::default() };
+        let started = Instant::now();
+        assert_eq!(log.list(&filter, None, 100).await.unwrap().len(), 100);
+        newest.push(started.elapsed());
+    }
+    for (what, times) in [
+        ("an event by its id", by_id),
+        ("a page between two times", between),
+        ("a tenant's newest page", newest),
+    ] {
+        println!("           {what}: {:.1?} (median of {SAMPLES})", median(times));
+    }
+}
+
+/// The time in an event's id, a UUID of version 7.
+fn time_of(event: &StoredEvent) -> Timestamp {
+    let (secs, nanos) = event.id.0.get_timestamp().unwrap().to_unix();
+    Timestamp::from_micros(i64::try_from(secs * 1_000_000 + u64::from(nanos / 1000)).unwrap())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 /// The CPU time of this process, in seconds.

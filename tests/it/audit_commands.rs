@@ -17,11 +17,11 @@ use logkey::{
     ports::{AuditLog as _, Clock as _},
     store,
 };
-use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use crate::{
     audit_commands_offline::{audit, grow},
+    audit_tampering::forger::Database,
     harness::{ISSUER, SettingsText, TestIssuer},
     process::logkey,
 };
@@ -42,9 +42,9 @@ async fn first_id(folder: &Path) -> String {
 }
 
 async fn tamper(folder: &Path, sql: &'static str) {
-    let mut file = sqlx::SqliteConnection::connect(&url(folder)).await.unwrap();
-    sqlx::raw_sql(sql).execute(&mut file).await.unwrap();
-    file.close().await.unwrap();
+    let mut file = Database::open_as_text(folder).await;
+    file.run(sql).await;
+    file.close().await;
 }
 
 fn copy_folder(from: &Path) -> TempDir {

@@ -45,7 +45,7 @@ async fn a_log_forged_without_the_signing_key_does_not_verify() {
     let dir = log(300).await;
     let own = verifier(dir.path());
     let attacker = ForeignKey::create(&dir.path().join("attacker.pem"), ORIGIN);
-    let mut file = Database::open(dir.path()).await;
+    let mut file = Database::open_as_text(dir.path()).await;
     // Some events are removed and altered, and the log says that the attacker's key signs it.
     let mut bodies = file.bodies().await;
     drop(bodies.drain(100..120));
@@ -100,7 +100,7 @@ async fn an_inserted_row_makes_no_other_key_the_logs_own() {
 #[tokio::test]
 async fn an_inserted_archive_event_does_not_excuse_missing_events() {
     let dir = log(300).await;
-    let mut file = Database::open(dir.path()).await;
+    let mut file = Database::open_as_text(dir.path()).await;
     let bodies = file.bodies().await;
     let leaves: Vec<_> = bodies[..256].iter().map(|body| tlog_tiles::record_hash(body.as_bytes())).collect();
     let root = root(&leaves);
@@ -116,7 +116,7 @@ async fn an_inserted_archive_event_does_not_excuse_missing_events() {
 #[tokio::test]
 async fn history_without_checkpoints_is_not_signed_at_the_next_start() {
     let dir = log(20).await;
-    let mut file = Database::open(dir.path()).await;
+    let mut file = Database::open_as_text(dir.path()).await;
     file.run(
         "DELETE FROM checkpoint; DELETE FROM tile; \
          UPDATE event SET body = replace(body, 'Informational', 'Unimportant!!') WHERE seq = 5",

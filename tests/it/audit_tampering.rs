@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test that panics has failed")]
 
 mod base;
+mod event_text;
 pub(crate) mod forger;
 mod tampering;
 

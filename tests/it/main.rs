@@ -60,5 +60,6 @@ mod secrets;
 mod setup_commands;
 mod sinks;
 mod store;
+mod store_size;
 mod tls;
 mod tokens;

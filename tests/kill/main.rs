@@ -19,6 +19,8 @@ mod archive;
 mod child;
 mod disk;
 mod disk_full;
+#[path = "../it/audit_tampering/event_text.rs"]
+mod event_text;
 #[expect(dead_code, reason = "the other tests use all of it")]
 #[path = "../it/harness/issuer.rs"]
 mod issuer;

@@ -1,6 +1,7 @@
 //! The service as a process: starts it, polls it, and ends it.
 
 use std::{
+    collections::BTreeSet,
     fs::OpenOptions,
     net::SocketAddr,
     process::{Command, ExitStatus, Stdio},
@@ -8,24 +9,13 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{ConnectOptions as _, Connection as _, Row as _, sqlite::SqliteConnectOptions};
+use serde_json::Value;
+use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 
-use crate::{child::KillOnDrop, shared, world::TestEnv};
+use crate::{child::KillOnDrop, event_text, shared, world::TestEnv};
 
 /// The maximum number of polls of a condition, 10 ms apart.
 const MAX_POLLS: u32 = 6_000;
-/// Counts the open intents before a time, after an event up to which all intents have ended.
-const OPEN_INTENTS: &str = "\
-WITH later AS MATERIALIZED (
-    SELECT seq, body ->> '$.metadata.event_code' AS kind, body ->> '$.metadata.uid' AS id,
-           body ->> '$.unmapped.logkey.closes' AS closes, body ->> '$.status_code' AS status,
-           body ->> '$.unmapped.logkey.time_us' AS time
-    FROM event WHERE seq > $1),
-closed AS (SELECT closes FROM later
-    WHERE closes IS NOT NULL AND (kind = 'settled' OR status IS NOT 'OUTCOME_UNKNOWN'))
-SELECT count(*), (SELECT max(seq) FROM later WHERE time < $2) FROM later
-WHERE kind = 'intent' AND time < $2 AND id NOT IN closed";
-
 /// A running service, killed on drop.
 pub(crate) struct Process {
     child: KillOnDrop,
@@ -132,8 +122,29 @@ async fn open_intents(env: &TestEnv, floor: i64, before: i64) -> (i64, i64) {
     let file = env.store().join("logkey.db");
     let options = SqliteConnectOptions::new().filename(file).read_only(true);
     let Ok(mut connection) = options.connect().await else { return (1, floor) };
-    let row = sqlx::query(OPEN_INTENTS).bind(floor).bind(before).fetch_one(&mut connection).await;
-    let found = row.map(|row| (row.get(0), row.get::<Option<i64>, _>(1).unwrap_or(floor)));
+    let later = event_text::after(&mut connection, floor).await;
     connection.close().await.unwrap();
-    found.unwrap_or((1, floor))
+    later.map_or((1, floor), |later| count_open(&later, floor, before))
+}
+
+/// The number of open intents before a time among these events, and the newest event before that time.
+fn count_open(later: &[(i64, String)], floor: i64, before: i64) -> (i64, i64) {
+    let (mut open, mut newest) = (BTreeSet::new(), floor);
+    for (seq, text) in later {
+        let event: Value = serde_json::from_str(text).unwrap();
+        let logkey = &event["unmapped"]["logkey"];
+        let kind = event["metadata"]["event_code"].as_str().unwrap();
+        if let Some(closes) = logkey["closes"].as_str()
+            && (kind == "settled" || event["status_code"] != "OUTCOME_UNKNOWN")
+        {
+            open.remove(closes);
+        }
+        if logkey["time_us"].as_i64().unwrap() < before {
+            newest = *seq;
+            if kind == "intent" {
+                open.insert(event["metadata"]["uid"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+    (i64::try_from(open.len()).unwrap(), newest)
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path, process::Command, time::Duration};
 
-use sqlx::{Connection as _, Row as _, SqliteConnection};
+use sqlx::{Connection as _, SqliteConnection};
 use tonic::{Response, Status};
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     took::Started,
     world::{DemoEnvironment, StepResult},
 };
-use crate::audit::checkpoint::default_key_path;
+use crate::{audit::checkpoint::default_key_path, store};
 
 /// How long a checkpoint may take to cover the last event.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -84,13 +84,18 @@ async fn copy_with_another_byte(store: &Path, copy: &Path) -> Result<i64, Box<dy
     let mut original = SqliteConnection::connect(&format!("sqlite://{}", store.display())).await?;
     sqlx::query("VACUUM INTO ?").bind(copy.display().to_string()).execute(&mut original).await?;
     original.close().await?;
-    let mut copied = SqliteConnection::connect(&format!("sqlite://{}", copy.display())).await?;
-    let changed = sqlx::query(
-        "UPDATE event SET body = replace(body, $1, $2) \
-         WHERE seq = (SELECT min(seq) FROM event WHERE instr(body, $1) > 0) RETURNING seq",
-    );
-    let changed = changed.bind(REASON).bind(changed_reason()).fetch_one(&mut copied).await?;
-    let position = changed.try_get(0)?;
+    let url = format!("sqlite://{}", copy.display());
+    let log = store::open_reader(&store::Config { url: url.clone() }).await?.log;
+    let all = log.after(0, u32::MAX).await?;
+    let event = all.iter().find(|event| event.body.contains(REASON)).ok_or("no event has the reason")?;
+    let position = i64::try_from(event.seq)?;
+    let mut copied = SqliteConnection::connect(&url).await?;
+    let change = sqlx::query("UPDATE event SET body = $1, packed = NULL WHERE seq = $2");
+    change
+        .bind(event.body.replacen(REASON, &changed_reason(), 1))
+        .bind(position)
+        .execute(&mut copied)
+        .await?;
     copied.close().await?;
     Ok(position)
 }

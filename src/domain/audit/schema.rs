@@ -9,7 +9,7 @@ use std::{borrow::Cow, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::paths::{json_path, pg_json_path};
+pub(crate) use self::paths::pg_json_path;
 use crate::domain::time::Timestamp;
 
 /// `type` of the resource that is the key. An event has at most one other resource.

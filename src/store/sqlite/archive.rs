@@ -1,13 +1,21 @@
 //! Removes archived events, and stores up to which event every intent is closed.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::{database::Sqlite, error::failed, fields::body, read::Reader};
+use super::{
+    database::Sqlite,
+    error::{failed, garbled},
+    event_rows,
+    read::Reader,
+};
 use crate::{
-    ports::{ArchivedEvents, Unavailable},
+    ports::{ArchivedEvents, StoredEvent, Unavailable},
     store::{
         columns::to_i64,
+        event_fields::EventFields,
         event_log::EventLog,
         removal::{self, PAUSE, RECONCILED_STEP},
         tree_rows,
@@ -17,39 +25,33 @@ use crate::{
 /// The number of events that one transaction removes. It takes the writer a few milliseconds.
 const STEP: i64 = 512;
 
+/// Selects the events that are removed, and those that stay in the batch of the last one.
+const AFFECTED_SQL: &str = "\
+SELECT seq, body, packed FROM event
+WHERE seq <= max($1, coalesce((SELECT max(last) FROM batch WHERE first <= $1), 0)) ORDER BY seq";
+
 /// Removes the events up to a sequence number. If a part of a batch stays, the batch then begins after that
 /// number, with the tenants and calls of its remaining events.
-const REMOVE_SQL: &str = concat!(
-    "\
+const REMOVE_SQL: &str = "\
 BEGIN IMMEDIATE;
 INSERT OR IGNORE INTO batch (first, last, since, until, least, most)
 SELECT $1 + 1, last, since, until, least, most FROM batch WHERE first <= $1 AND last > $1;
 INSERT OR IGNORE INTO batch_of_tenant (tenant, first)
-SELECT ",
-    body!(tenant),
-    ", first FROM batch JOIN event ON seq BETWEEN first AND last
-WHERE first = $1 + 1 AND json_valid(body) AND ",
-    body!(tenant),
-    " IS NOT NULL;
+SELECT value, $1 + 1 FROM json_each($2) WHERE EXISTS (SELECT 1 FROM batch WHERE first = $1 + 1);
 INSERT OR IGNORE INTO batch_of_call (correlation, first)
-SELECT ",
-    body!(correlation),
-    ", first FROM batch JOIN event ON seq BETWEEN first AND last
-WHERE first = $1 + 1 AND json_valid(body);
-DELETE FROM batch_of_tenant WHERE first <= $1 AND tenant IN (
-    SELECT ",
-    body!(tenant),
-    " FROM batch JOIN event ON seq BETWEEN first AND last
-    WHERE first <= $1 AND json_valid(body));
-DELETE FROM batch_of_call WHERE first <= $1 AND correlation IN (
-    SELECT ",
-    body!(correlation),
-    " FROM batch JOIN event ON seq BETWEEN first AND last
-    WHERE first <= $1 AND json_valid(body));
+SELECT value, $1 + 1 FROM json_each($3) WHERE EXISTS (SELECT 1 FROM batch WHERE first = $1 + 1);
+DELETE FROM batch_of_tenant WHERE first <= $1 AND tenant IN (SELECT value FROM json_each($4));
+DELETE FROM batch_of_call WHERE first <= $1 AND correlation IN (SELECT value FROM json_each($5));
 DELETE FROM batch WHERE first <= $1;
 DELETE FROM event WHERE seq <= $1;
-COMMIT"
-);
+COMMIT";
+
+/// The tenants and calls of events.
+#[derive(Default)]
+struct Parties {
+    tenants: BTreeSet<String>,
+    calls: BTreeSet<String>,
+}
 
 #[async_trait]
 impl ArchivedEvents for Sqlite {
@@ -59,10 +61,7 @@ impl ArchivedEvents for Sqlite {
 
     async fn remove_through(&self, seq: u64) -> Result<(), Unavailable> {
         for through in removal::steps(&self.reader, to_i64(seq), STEP).await? {
-            let remove = async |connection: &mut SqliteConnection| {
-                sqlx::query(REMOVE_SQL).bind(through).execute(connection).await.map_err(failed)
-            };
-            self.with_writer(remove).await?;
+            self.with_writer(async |connection| remove(connection, through).await).await?;
             tokio::time::sleep(PAUSE).await;
         }
         Ok(())
@@ -84,6 +83,32 @@ impl EventLog for Sqlite {
             removal::log_not_remembered(&error);
         }
     }
+}
+
+async fn remove(writer: &mut SqliteConnection, through: i64) -> Result<(), Unavailable> {
+    let affected = sqlx::query(AFFECTED_SQL).bind(through).fetch_all(&mut *writer).await.map_err(failed)?;
+    let affected = event_rows::events(&affected)?;
+    let staying = parties(affected.iter().filter(|event| to_i64(event.seq) > through));
+    let all = parties(affected.iter());
+    sqlx::query(REMOVE_SQL)
+        .bind(through)
+        .bind(serde_json::to_string(&staying.tenants).map_err(garbled)?)
+        .bind(serde_json::to_string(&staying.calls).map_err(garbled)?)
+        .bind(serde_json::to_string(&all.tenants).map_err(garbled)?)
+        .bind(serde_json::to_string(&all.calls).map_err(garbled)?)
+        .execute(writer)
+        .await
+        .map(drop)
+        .map_err(failed)
+}
+
+fn parties<'e>(events: impl Iterator<Item = &'e StoredEvent>) -> Parties {
+    let mut parties = Parties::default();
+    for fields in events.filter_map(|event| EventFields::parse(&event.body)) {
+        parties.tenants.extend(fields.tenant().map(str::to_owned));
+        parties.calls.insert(fields.correlation().to_owned());
+    }
+    parties
 }
 
 async fn remember(writer: &mut SqliteConnection, reconciled: i64) -> Result<(), sqlx::Error> {

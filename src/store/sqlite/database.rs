@@ -15,6 +15,7 @@ use sqlx::{
 use super::{
     error::{failed, garbled, unavailable},
     file::{self, Lock},
+    packed_event::Packer,
     read::Reader,
     wal::{self, WalMeter},
     write,
@@ -31,6 +32,7 @@ pub(in crate::store) struct Sqlite {
     pub(super) next: AtomicI64,
     /// The number of events in a batch of which it is not known whether it is stored.
     pub(super) appending: AtomicI64,
+    pub(super) packer: Packer,
     pub(super) reader: Reader,
     pub(super) wal: Arc<WalMeter>,
     /// `None` after the store was closed.
@@ -63,7 +65,8 @@ impl Sqlite {
         let reader = Reader::from_options(SqliteConnectOptions::new().filename(&path).read_only(true));
         let (writer, appending) = (Arc::new(Writer::new(writer)), AtomicI64::default());
         let wal = wal::spawn(&path, &writer, Arc::clone(&reader.gate));
-        Ok(Self { options, writer, next, appending, reader, wal, lock })
+        let packer = Packer::new();
+        Ok(Self { options, writer, next, appending, packer, reader, wal, lock })
     }
 
     /// Runs a write outside the journal.

@@ -33,7 +33,8 @@ impl EventStore for Sqlite {
             let first = self.next.load(Ordering::Relaxed);
             let events = i64::try_from(batch.events.len()).unwrap_or(i64::MAX);
             self.appending.store(events, Ordering::Relaxed);
-            write::append(connection, &batch, first).await?;
+            let frames = self.packer.pack(&batch)?;
+            write::append(connection, &batch, frames, first).await?;
             self.next.fetch_add(events, Ordering::Relaxed);
             self.appending.store(0, Ordering::Relaxed);
             self.wal.add(batch.bytes.len());

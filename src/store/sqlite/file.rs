@@ -29,6 +29,11 @@ const MIGRATIONS: &[SqlFile] = &[
     SqlFile { number: 7, name: "coverage", sql: include_str!("../migrations/sqlite/0007_coverage.sql") },
     SqlFile { number: 8, name: "rules", sql: include_str!("../migrations/sqlite/0008_rules.sql") },
     SqlFile { number: 9, name: "batch_tags", sql: include_str!("../migrations/sqlite/0009_batch_tags.sql") },
+    SqlFile {
+        number: 10,
+        name: "packed_events",
+        sql: include_str!("../migrations/sqlite/0010_packed_events.sql"),
+    },
 ];
 
 /// The primary result codes of SQLite (<https://www.sqlite.org/rescode.html>).
@@ -101,7 +106,7 @@ pub(super) async fn writable(writer: &mut SqliteConnection, path: &Path) -> Resu
 pub(super) async fn readable(pool: &SqlitePool, path: &Path) -> Result<(), OpenError> {
     let read = async |sql: &'static str| sqlx::query(sql).fetch_optional(pool).await;
     read("SELECT seq FROM event LIMIT 1").await.map_err(|source| classify(path, source))?;
-    let newest = read("SELECT 1 FROM pragma_table_info('batch') WHERE name = 'tag'").await;
+    let newest = read("SELECT 1 FROM pragma_table_info('event') WHERE name = 'packed'").await;
     match newest.map_err(|source| classify(path, source))? {
         Some(_row) => Ok(()),
         None => Err(OpenError::Older { path: path.to_owned() }),

@@ -54,7 +54,8 @@ impl LogReplacement for Sqlite {
                 .await
                 .map_err(not_written)?;
             for (batch, seq) in first.iter().zip(1..) {
-                write::append(connection, batch, seq).await?;
+                let frames = self.packer.pack(batch)?;
+                write::append(connection, batch, frames, seq).await?;
             }
             sqlx::raw_sql("COMMIT")
                 .execute(&mut *connection)

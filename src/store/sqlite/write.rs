@@ -1,19 +1,19 @@
 //! Appends a batch, and recovers after an error.
 
-use std::{borrow::Cow, collections::BTreeSet, sync::OnceLock};
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, sqlite::SqliteArguments};
 use sqlx::{Sqlite, query::Query};
 
 use super::{
-    error::{garbled, unavailable},
-    fields::body,
+    error::{failed, garbled, unavailable},
+    event_rows,
     file::{self, code},
 };
 use crate::{
     domain::{audit::EventId, tenant::TenantId},
-    ports::{AppendError, Batch, EventIndexFields, Unavailable},
+    ports::{AppendError, Batch, Unavailable},
     store::{columns::to_i64, key_rows, requests},
 };
 
@@ -23,46 +23,50 @@ const MAX_EVENTS: usize = 64;
 /// the rest of a larger batch, and the store's other statements.
 pub(super) const STATEMENT_CACHE: usize = 2 * MAX_EVENTS + 64;
 /// Inserts events. Parameters have no names, because SQLite finds a name by a linear search.
-const EVENTS_SQL: &str = "INSERT INTO event (seq, body) VALUES ";
-const EVENT_VALUES_SQL: &str = "(?, ?)";
+const EVENTS_SQL: &str = "INSERT INTO event (seq, body, packed) VALUES ";
+const EVENT_VALUES_SQL: &str = "(?, '', ?)";
 /// Inserts the rows that belong to the events. For a batch with a single event it also inserts the event.
 const APPEND_SQL: &str = "\
 INSERT INTO append
-    (seq, last, since, until, least, most, after, tag, tenants, calls, known, forgotten, begun, ended, body)
+    (seq, last, since, until, least, most, after, tag, tenants, calls, known, forgotten, begun, ended, packed)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-/// Finds an event by its id. The ids of a batch are close together, so it searches few batches.
-const FIND_SQL: &str = concat!(
-    "\
-SELECT event.seq, event.body FROM batch CROSS JOIN event ON event.seq BETWEEN batch.first AND batch.last
-WHERE $1 BETWEEN batch.least AND batch.most AND json_valid(event.body)
-AND ",
-    body!(id),
-    " = $2 ORDER BY batch.first DESC LIMIT 1"
-);
+/// Selects the events of the batches that can have an event with this id, the newest first. The ids of a batch
+/// are close together, so these are few batches.
+const CANDIDATES_SQL: &str = "\
+SELECT event.seq, event.body, event.packed
+FROM batch CROSS JOIN event ON event.seq BETWEEN batch.first AND batch.last
+WHERE $1 BETWEEN batch.least AND batch.most AND batch.first < $2 AND event.seq < $2
+ORDER BY batch.first DESC, event.seq DESC LIMIT 256";
 
 type InsertQuery = Query<'static, Sqlite, SqliteArguments>;
 
-/// Stores a batch in one transaction. Its events get consecutive sequence numbers that start at `first`.
+/// Stores a batch in one transaction, given the frames of its events. They get consecutive sequence numbers that
+/// start at `first`.
 pub(super) async fn append(
     writer: &mut SqliteConnection,
     batch: &Batch,
+    frames: Vec<Vec<u8>>,
     first: i64,
 ) -> Result<(), AppendError> {
-    let events = &batch.events;
-    if let [] | [_] = events.as_slice() {
-        let body = events.first().map(|event| text(batch, event));
-        return execute(writer, bind_index(sqlx::query(APPEND_SQL), batch, first)?.bind(body)).await;
+    let none = None::<Vec<u8>>;
+    if frames.len() <= 1 {
+        let frame = frames.into_iter().next();
+        return execute(writer, bind_index(sqlx::query(APPEND_SQL), batch, first)?.bind(frame)).await;
     }
-    let none = None::<&str>;
-    if events.len() <= MAX_EVENTS {
-        let whole = bind_event(sqlx::query(transaction(events.len())), batch, events, first);
+    if frames.len() <= MAX_EVENTS {
+        let whole = bind_events(sqlx::query(transaction(frames.len())), frames, first);
         return execute(writer, bind_index(whole, batch, first)?.bind(none)).await;
     }
     execute(writer, sqlx::query("BEGIN IMMEDIATE")).await?;
-    for (events, first) in events.chunks(MAX_EVENTS).zip((first..).step_by(MAX_EVENTS)) {
-        let insert = sqlx::query(AssertSqlSafe(insert_sql(events.len())));
-        execute(writer, bind_event(insert, batch, events, first)).await?;
+    let mut frames = frames.into_iter();
+    for first in (first..).step_by(MAX_EVENTS) {
+        let some: Vec<Vec<u8>> = frames.by_ref().take(MAX_EVENTS).collect();
+        if some.is_empty() {
+            break;
+        }
+        let insert = sqlx::query(AssertSqlSafe(insert_sql(some.len())));
+        execute(writer, bind_events(insert, some, first)).await?;
     }
     execute(writer, bind_index(sqlx::query(APPEND_SQL), batch, first)?.bind(none)).await?;
     execute(writer, sqlx::query("COMMIT")).await
@@ -86,20 +90,14 @@ fn insert_sql(events: usize) -> String {
 }
 
 /// Binds events in the order of their parameters.
-fn bind_event(mut query: InsertQuery, batch: &Batch, events: &[EventIndexFields], first: i64) -> InsertQuery {
-    for (seq, event) in (first..).zip(events) {
-        query = query.bind(seq).bind(text(batch, event));
+fn bind_events(mut query: InsertQuery, frames: Vec<Vec<u8>>, first: i64) -> InsertQuery {
+    for (seq, frame) in (first..).zip(frames) {
+        query = query.bind(seq).bind(frame);
     }
     query
 }
 
-/// The event as text. JSON is UTF-8, and checking that is faster than a lossy conversion.
-fn text<'b>(batch: &'b Batch, event: &EventIndexFields) -> Cow<'b, str> {
-    let body = batch.body(event);
-    std::str::from_utf8(body).map_or_else(|_bad| String::from_utf8_lossy(body), Cow::Borrowed)
-}
-
-/// Binds the parameters of [`APPEND_SQL`] except the last one, the body of a single event.
+/// Binds the parameters of [`APPEND_SQL`] except the last one, the frame of a single event.
 fn bind_index(query: InsertQuery, batch: &Batch, first: i64) -> Result<InsertQuery, AppendError> {
     let events = &batch.events;
     let last = first.saturating_add(i64::try_from(events.len()).unwrap_or(i64::MAX)) - 1;
@@ -146,13 +144,21 @@ pub(super) async fn recover(
         .await
         .map_err(|source| unavailable(Some(source)))?;
     let Some(id) = doubtful else { return Ok(false) };
-    let found = find(id).fetch_optional(writer).await.map_err(|source| unavailable(Some(source)))?;
-    Ok(found.is_some())
+    let mut before = i64::MAX;
+    loop {
+        let rows = candidates(id, before).fetch_all(&mut *writer).await.map_err(failed)?;
+        let events = event_rows::events(&rows)?;
+        if events.iter().any(|event| event.id == id) {
+            return Ok(true);
+        }
+        let Some(oldest) = events.last() else { return Ok(false) };
+        before = to_i64(oldest.seq);
+    }
 }
 
-/// The query for the event with this id.
-pub(super) fn find(id: EventId) -> Query<'static, Sqlite, SqliteArguments> {
-    sqlx::query(FIND_SQL).bind(blob(id)).bind(id.to_string())
+/// The query for events before this sequence number that can have this id.
+pub(super) fn candidates(id: EventId, before: i64) -> Query<'static, Sqlite, SqliteArguments> {
+    sqlx::query(CANDIDATES_SQL).bind(blob(id)).bind(before)
 }
 
 /// The sequence number of the next event.

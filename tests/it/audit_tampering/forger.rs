@@ -8,6 +8,8 @@ use signed_note::{Note, StandardSigner};
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tlog_tiles::{Checkpoint, Hash};
 
+use super::event_text;
+
 /// A key that is not the log's.
 pub(crate) struct ForeignKey {
     pub(crate) verifier: String,
@@ -79,6 +81,18 @@ impl Database {
         Self(SqliteConnection::connect(&url).await.unwrap())
     }
 
+    /// Opens the file and stores every event as text, as earlier releases did, so that SQL can change its text.
+    pub(crate) async fn open_as_text(folder: &Path) -> Self {
+        let Self(mut file) = Self::open(folder).await;
+        sqlx::raw_sql("BEGIN").execute(&mut file).await.unwrap();
+        for (seq, text) in event_text::after(&mut file, i64::MIN).await.unwrap() {
+            let update = sqlx::query("UPDATE event SET body = $1, packed = NULL WHERE seq = $2");
+            update.bind(text).bind(seq).execute(&mut file).await.unwrap();
+        }
+        sqlx::raw_sql("COMMIT").execute(&mut file).await.unwrap();
+        Self(file)
+    }
+
     pub(crate) async fn run(&mut self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.0).await.unwrap();
     }
@@ -94,6 +108,17 @@ impl Database {
 
     pub(crate) async fn bodies(&mut self) -> Vec<String> {
         sqlx::query_scalar("SELECT body FROM event ORDER BY seq").fetch_all(&mut self.0).await.unwrap()
+    }
+
+    /// The compressed form of an event.
+    pub(crate) async fn frame(&mut self, seq: u64) -> Vec<u8> {
+        let query = sqlx::query_scalar("SELECT packed FROM event WHERE seq = $1");
+        query.bind(i64::try_from(seq).unwrap()).fetch_one(&mut self.0).await.unwrap()
+    }
+
+    pub(crate) async fn set_frame(&mut self, seq: u64, frame: &[u8]) {
+        let update = sqlx::query("UPDATE event SET packed = $1 WHERE seq = $2").bind(frame.to_vec());
+        update.bind(i64::try_from(seq).unwrap()).execute(&mut self.0).await.unwrap();
     }
 
     pub(crate) async fn store_note(&mut self, size: i64, note: &str, handover: bool) {

@@ -46,7 +46,12 @@ kinds! {
     RemoveLeafTile, FlipLeafTile, TruncateLeafTile, RemoveParentTile, FlipParentTile, AlterWithTile,
     AlterArchived, TruncateArchived, RemoveArchivedBundle, ArchiveNoteByOtherKey, ArchiveNoteGarbage,
     HideFromTenantIndex, ShiftBatchTimes,
+    FlipFrame, TruncateFrame, OtherDictionary, FrameAndText, SwapFrames,
 }
+
+/// The kinds that change compressed events. The others change the text of events that are not compressed.
+const FRAME_KINDS: [Kind; 5] =
+    [Kind::FlipFrame, Kind::TruncateFrame, Kind::OtherDictionary, Kind::FrameAndText, Kind::SwapFrames];
 
 impl Expected {
     pub(super) fn matches(&self, finding: &str) -> bool {
@@ -83,7 +88,11 @@ impl Tampering {
         let other = if other == at { other + 1 } else { other };
         let free = Self::pick(self.a, SIGNED + 1, end - 1);
         let byte = self.byte;
-        let mut file = Database::open(copy.path()).await;
+        let mut file = if FRAME_KINDS.contains(&self.kind) {
+            Database::open(copy.path()).await
+        } else {
+            Database::open_as_text(copy.path()).await
+        };
         let own = copy.key().verifier().to_owned();
         let foreign = ForeignKey::create(&copy.path().join("foreign.pem"), ORIGIN);
         let zero = tlog_tiles::Hash([byte; 32]);
@@ -175,8 +184,8 @@ impl Tampering {
             }
             Kind::DuplicatePosition => {
                 let sql = format!(
-                    "PRAGMA legacy_alter_table = ON; CREATE TABLE other (seq INTEGER, body TEXT); INSERT INTO other SELECT seq, body FROM event; \
-                     INSERT INTO other SELECT seq, body || ' ' FROM event WHERE seq = {at}; \
+                    "PRAGMA legacy_alter_table = ON; CREATE TABLE other (seq INTEGER, body TEXT, packed BLOB); INSERT INTO other SELECT seq, body, packed FROM event; \
+                     INSERT INTO other SELECT seq, body || ' ', packed FROM event WHERE seq = {at}; \
                      DROP TABLE event; ALTER TABLE other RENAME TO event"
                 );
                 file.run(&sql).await;
@@ -411,6 +420,35 @@ impl Tampering {
             }
             Kind::HideFromTenantIndex => {
                 file.run("DELETE FROM batch_of_call").await;
+                vec![At(at)]
+            }
+            Kind::FlipFrame => {
+                let mut frame = file.frame(at).await;
+                *frame.last_mut().unwrap() ^= byte.max(1);
+                file.set_frame(at, &frame).await;
+                vec![At(at)]
+            }
+            Kind::TruncateFrame => {
+                let frame = file.frame(at).await;
+                file.set_frame(at, &frame[..usize::from(byte) % frame.len()]).await;
+                vec![At(at)]
+            }
+            Kind::OtherDictionary => {
+                let mut frame = file.frame(at).await;
+                // After the magic number and a byte that describes the header (RFC 8878, section 3.1.1.1).
+                frame[5] ^= byte.max(1);
+                file.set_frame(at, &frame).await;
+                vec![At(at)]
+            }
+            Kind::FrameAndText => {
+                file.run(&format!("UPDATE event SET body = '{{}}' WHERE seq = {at}")).await;
+                vec![At(at)]
+            }
+            Kind::SwapFrames => {
+                let sql = format!(
+                    "UPDATE event SET packed = (SELECT packed FROM event WHERE seq = {other}) WHERE seq = {at}"
+                );
+                file.run(&sql).await;
                 vec![At(at)]
             }
             Kind::ShiftBatchTimes => {

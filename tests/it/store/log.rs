@@ -29,7 +29,7 @@ pub(super) async fn appended_events_are_read_by_position_id_and_every_filter(bac
     let body = |event: &EventIndexFields, subject: &str, resource: &str| {
         let mut body = body_of(event);
         body["actor"] = json!({ "user": { "uid": subject } });
-        body["resources"] = json!([{ "uid": resource }]);
+        body["resources"] = json!([{ "uid": resource, "type": "AWS::Logs::LogGroup" }]);
         body["text"] = json!("é \\u0000 '");
         body.to_string()
     };

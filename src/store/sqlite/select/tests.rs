@@ -16,8 +16,8 @@ async fn no_filter_scans_or_sorts_all_events() {
     for filter in [none, tenant, call] {
         let within = EventFilter { since: time, until: time, after: Some(7), ..filter.clone() };
         for filter in [filter, within] {
-            for order in [Order::NewestFirst { before: 9 }, Order::OldestFirst { through: 9 }] {
-                let query = events(&filter, order, 10);
+            for newest_first in [true, false] {
+                let query = candidates(&filter, Range { after: 7, through: 9, newest_first }, 10);
                 let sql = format!("EXPLAIN QUERY PLAN {}", query.sql().as_str());
                 for row in sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut file).await.unwrap() {
                     let step: String = row.get("detail");
