@@ -18,6 +18,7 @@ pub mod sink;
 pub mod store;
 pub mod tree;
 mod unavailable;
+pub mod upgrade;
 
 pub use self::{
     audit::{

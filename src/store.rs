@@ -26,5 +26,5 @@ mod tree_rows;
 pub use self::{
     config::Config,
     error::OpenError,
-    open::{ReadOnlyStore, Store, copy, open, open_reader},
+    open::{ReadOnlyStore, Store, copy, open, open_reader, open_with_progress},
 };

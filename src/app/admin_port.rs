@@ -10,9 +10,12 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::maintenance;
-use crate::server::{
-    admin::{self, Admin, Render},
-    readiness::{Findings, Readiness},
+use crate::{
+    ports::upgrade::UpgradeProgress,
+    server::{
+        admin::{self, Admin, Render},
+        readiness::{Findings, Readiness},
+    },
 };
 
 /// The running admin port, with the readiness that it reports.
@@ -42,6 +45,12 @@ impl AdminPort {
         };
         let served = tokio::spawn(admin::run(listener, admin, stop.clone().cancelled_owned()));
         Self { readiness, limits, stop, served, upkeep }
+    }
+
+    /// Where the store says how far its upgrade is.
+    #[must_use]
+    pub fn upgrade(&self) -> UpgradeProgress {
+        self.readiness.upgrade()
     }
 
     /// Whether the service can serve calls.

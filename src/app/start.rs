@@ -22,6 +22,7 @@ use crate::{
         coverage::CoverageStore,
         quotas::{QuotaDiscovery, QuotaDiscoveryDisabled},
         tree::TreeStore,
+        upgrade::UpgradeProgress,
     },
     server::{StatusTexts, Tls},
     service::{
@@ -38,7 +39,20 @@ impl App {
     /// # Errors
     ///
     /// [`StartError`].
-    pub async fn start(mut settings: Settings, upstream: Option<AwsPorts>) -> Result<Self, StartError> {
+    pub async fn start(settings: Settings, upstream: Option<AwsPorts>) -> Result<Self, StartError> {
+        Box::pin(Self::start_with_progress(settings, upstream, &UpgradeProgress::default())).await
+    }
+
+    /// As [`Self::start`], and shows how far an upgrade of the store is.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    pub async fn start_with_progress(
+        mut settings: Settings,
+        upstream: Option<AwsPorts>,
+        upgrade: &UpgradeProgress,
+    ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tls = settings.server.tls.clone().map(Tls::load).transpose().map_err(StartError::Tls)?;
         // Only the snapshot holds what a reload replaces.
@@ -47,7 +61,7 @@ impl App {
         let auth = settings.auth.clone();
         let first = build_snapshot::build(auth, tenants, &policy, Arc::clone(&clock))?;
         let current = Arc::new(SnapshotHolder::new(first));
-        let store = store::open(&settings.store.config).await.map_err(StartError::Store)?;
+        let store = open_store(&settings, upgrade).await?;
         let fleet_ports = fleet_ports(&store);
         let key = log_key(&settings, &*store.tree).await?;
         let (log, monitored) = (Arc::clone(&store.log), Arc::new(MonitoredTreeStore::new(store.tree)));
@@ -142,6 +156,11 @@ impl App {
             tls: tls.map(Arc::new),
         })
     }
+}
+
+/// Opens the store, and upgrades it if an earlier release wrote it.
+async fn open_store(settings: &Settings, upgrade: &UpgradeProgress) -> Result<store::Store, StartError> {
+    store::open_with_progress(&settings.store.config, upgrade).await.map_err(StartError::Store)
 }
 
 /// The key of the log. It is created for a log without a checkpoint, because a signed one must have its key.

@@ -64,7 +64,7 @@ async fn serve(mut settings: Settings, config: PathBuf) -> Result<(), Box<dyn Er
     let listeners = Listeners { grpc: grpc_listener, admin: AdminPort::serve(admin_listener, Some(metrics)) };
     let drain_delay = settings.server.grpc.drain_delay;
     let starting = service_manager::starting();
-    let app = Box::pin(App::start(settings, None)).await?;
+    let app = Box::pin(App::start_with_progress(settings, None, &listeners.admin.upgrade())).await?;
     drop(starting);
     let watcher = tokio::spawn(watch::reload_on_change(
         app.reloader(),

@@ -15,6 +15,8 @@ use metrics::gauge;
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
+use crate::ports::upgrade::UpgradeProgress;
+
 /// How often the state is evaluated when nobody asks for it, so that health checks over gRPC, the gauges and the
 /// log notice a change.
 const EVALUATION_INTERVAL: Duration = Duration::from_millis(250);
@@ -81,6 +83,7 @@ enum Phase {
 pub struct Readiness {
     state: Mutex<State>,
     checks: OnceLock<Box<Checks>>,
+    upgrade: UpgradeProgress,
     ready: watch::Sender<bool>,
 }
 
@@ -131,10 +134,19 @@ impl Readiness {
     #[must_use]
     pub fn starting() -> Arc<Self> {
         let state = State { phase: Phase::Starting, impaired: BTreeMap::new() };
-        let this =
-            Self { state: Mutex::new(state), checks: OnceLock::new(), ready: watch::Sender::new(false) };
+        let this = Self {
+            state: Mutex::new(state),
+            checks: OnceLock::new(),
+            upgrade: UpgradeProgress::default(),
+            ready: watch::Sender::new(false),
+        };
         this.report();
         Arc::new(this)
+    }
+
+    /// Where the store says how far its upgrade is.
+    pub fn upgrade(&self) -> UpgradeProgress {
+        self.upgrade.clone()
     }
 
     /// The start is done: from now on, the checks decide.
@@ -163,7 +175,10 @@ impl Readiness {
         let mut state = self.state.lock();
         let mut lines = Vec::new();
         match state.phase {
-            Phase::Starting => lines.push("starting: the store is being opened or upgraded".to_owned()),
+            Phase::Starting => lines.push(match self.upgrade.step() {
+                Some(step) => format!("starting: the store is being upgraded: {step}"),
+                None => "starting: the store is being opened or upgraded".to_owned(),
+            }),
             Phase::Serving => {}
             Phase::Draining => lines.push("draining: the service is stopping".to_owned()),
         }

@@ -13,6 +13,7 @@ use crate::ports::{
     coverage::CoverageStore,
     rules::{RepairLog, RuleSchedule, RuleStore},
     store::StoreSpace,
+    upgrade::UpgradeProgress,
 };
 
 /// A read-only store.
@@ -93,10 +94,19 @@ trait Backend:
 ///
 /// [`OpenError`], whose message says what to do.
 pub async fn open(config: &Config) -> Result<Store, OpenError> {
+    open_with_progress(config, &UpgradeProgress::default()).await
+}
+
+/// As [`open`], and shows how far an upgrade of the schema is.
+///
+/// # Errors
+///
+/// As [`open`].
+pub async fn open_with_progress(config: &Config, progress: &UpgradeProgress) -> Result<Store, OpenError> {
     if config.is_shared() {
-        Ok(Store::from_backend(&Arc::new(postgres::Postgres::open(&config.url).await?)))
+        Ok(Store::from_backend(&Arc::new(postgres::Postgres::open(&config.url, progress).await?)))
     } else {
-        Ok(Store::from_backend(&Arc::new(sqlite::Sqlite::open(&config.url).await?)))
+        Ok(Store::from_backend(&Arc::new(sqlite::Sqlite::open(&config.url, progress).await?)))
     }
 }
 

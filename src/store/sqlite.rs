@@ -21,6 +21,7 @@ mod sinks;
 mod space;
 mod transaction;
 mod tree;
+mod upgrade;
 mod wal;
 mod write;
 mod writer;

@@ -8,6 +8,7 @@ mod memory;
 mod other_writers;
 mod page_tokens;
 mod systemd;
+mod upgrade;
 mod watching;
 
 use std::{

@@ -11,6 +11,7 @@ mod reading;
 mod replicas;
 mod requests;
 mod secured;
+mod upgrade;
 mod writers;
 
 use std::time::Duration;

@@ -12,7 +12,7 @@ use super::{
     server::{ConnectError, PoolKind, Server},
     write::{self, Session},
 };
-use crate::{domain::audit::EventId, store::error::OpenError};
+use crate::{domain::audit::EventId, ports::upgrade::UpgradeProgress, store::error::OpenError};
 
 /// Deletes the writers whose last session began long ago. Their processes have ended.
 const DELETE_WRITERS_SQL: &str = "DELETE FROM writer WHERE since < now() - interval '90 days'";
@@ -33,11 +33,11 @@ pub(in crate::store) struct Postgres {
 
 impl Postgres {
     /// Upgrades the schema and begins a session for writing. Needs a runtime.
-    pub(in crate::store) async fn open(url: &str) -> Result<Self, OpenError> {
+    pub(in crate::store) async fn open(url: &str, progress: &UpgradeProgress) -> Result<Self, OpenError> {
         let server = Server::new(url)?;
         let session = server.session(PoolKind::Migrate).await;
         let mut session = session.map_err(|error| server.error_for(error))?;
-        schema::migrate(&mut session, &server).await?;
+        schema::migrate(&mut session, &server, progress).await?;
         let failed = |source| OpenError::Failed { path: server.name(), source };
         sqlx::query(DELETE_WRITERS_SQL).execute(&mut session).await.map_err(failed)?;
         session.close().await.map_err(failed)?;

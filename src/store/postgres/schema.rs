@@ -3,9 +3,12 @@
 use sqlx::PgConnection;
 
 use super::server::Server;
-use crate::store::{
-    error::OpenError,
-    migrate::{self, SqlFile},
+use crate::{
+    ports::upgrade::UpgradeProgress,
+    store::{
+        error::OpenError,
+        migrate::{self, SqlFile},
+    },
 };
 
 const MIGRATIONS: &[SqlFile] = &[
@@ -24,8 +27,12 @@ const MIGRATIONS: &[SqlFile] = &[
 ];
 
 /// Upgrades the schema under a lock of the database.
-pub(super) async fn migrate(session: &mut PgConnection, server: &Server) -> Result<(), OpenError> {
-    let migrated = migrate::migrator(MIGRATIONS).run_direct(None, session, false).await;
+pub(super) async fn migrate(
+    session: &mut PgConnection,
+    server: &Server,
+    progress: &UpgradeProgress,
+) -> Result<(), OpenError> {
+    let migrated = migrate::run(MIGRATIONS, session, i64::MAX, progress).await;
     let failed = |source| OpenError::Failed { path: server.name(), source };
     migrated.map_err(|error| migrate::open_error(error, server.name(), failed))
 }

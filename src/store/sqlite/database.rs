@@ -17,11 +17,15 @@ use super::{
     file::{self, Lock},
     packed_event::Packer,
     read::Reader,
+    upgrade,
     wal::{self, WalMeter},
     write,
     writer::Writer,
 };
-use crate::{ports::Unavailable, store::error::OpenError};
+use crate::{
+    ports::{Unavailable, upgrade::UpgradeProgress},
+    store::error::OpenError,
+};
 
 /// The store, with the lock that excludes other processes.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ impl Sqlite {
     /// # Errors
     ///
     /// [`OpenError`], whose message says what to do.
-    pub(in crate::store) async fn open(url: &str) -> Result<Self, OpenError> {
+    pub(in crate::store) async fn open(url: &str, progress: &UpgradeProgress) -> Result<Self, OpenError> {
         let path = file::path(url)?;
         let lock = Mutex::new(Some(Lock::take(&path)?));
         let options = SqliteConnectOptions::new()
@@ -60,7 +64,7 @@ impl Sqlite {
             .pragma("cache_size", "-16384");
         let mut writer = connect(&options, &path).await?;
         file::writable(&mut writer, &path).await?;
-        file::migrate(&mut writer, &path).await?;
+        upgrade::migrate(&mut writer, &path, progress).await?;
         let next = write::next(&mut writer).await.map_err(|source| file::classify(&path, source))?.into();
         let reader = Reader::from_options(SqliteConnectOptions::new().filename(&path).read_only(true));
         let (writer, appending) = (Arc::new(Writer::new(writer)), AtomicI64::default());

@@ -10,16 +10,13 @@ use std::{
 
 use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions};
 
-use crate::store::{
-    error::OpenError,
-    migrate::{self, SqlFile},
-};
+use crate::store::{error::OpenError, migrate::SqlFile};
 
 /// Only the owner may read and write the file, because the log contains personal data.
 const MODE: u32 = 0o600;
 
 /// The migrations of the schema, in order.
-const MIGRATIONS: &[SqlFile] = &[
+pub(super) const MIGRATIONS: &[SqlFile] = &[
     SqlFile { number: 1, name: "events", sql: include_str!("../migrations/sqlite/0001_events.sql") },
     SqlFile { number: 2, name: "history", sql: include_str!("../migrations/sqlite/0002_history.sql") },
     SqlFile { number: 3, name: "handover", sql: include_str!("../migrations/sqlite/0003_handover.sql") },
@@ -111,12 +108,6 @@ pub(super) async fn readable(pool: &SqlitePool, path: &Path) -> Result<(), OpenE
         Some(_row) => Ok(()),
         None => Err(OpenError::Older { path: path.to_owned() }),
     }
-}
-
-/// Upgrades the schema.
-pub(super) async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    let migrated = migrate::migrator(MIGRATIONS).run_direct(None, writer, false).await;
-    migrated.map_err(|error| migrate::open_error(error, path.to_owned(), |source| classify(path, source)))
 }
 
 /// The [`OpenError`] for an error of the database.

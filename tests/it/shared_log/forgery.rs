@@ -21,14 +21,14 @@ use crate::{
     harness::Postgres,
 };
 
-const ORIGIN: &str = "logkey";
+pub(super) const ORIGIN: &str = "logkey";
 /// The statements of the previous release.
 const OLD_RECOVER: &str = "SELECT recover($1::uuid, $2::uuid, $3::uuid)";
 const OLD_APPEND: &str = "\
 SELECT append($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
               $13::jsonb, $14::jsonb, $15, $16::jsonb)";
 
-async fn open(postgres: &Postgres) -> Store {
+pub(super) async fn open(postgres: &Postgres) -> Store {
     store::open(&store::Config { url: postgres.url() }).await.unwrap()
 }
 
@@ -36,7 +36,7 @@ fn key(postgres: &Postgres) -> SigningKey {
     SigningKey::open(&postgres.key_file(), ORIGIN).unwrap()
 }
 
-async fn check(postgres: &Postgres, store: &Store) -> Result<VerifiedSequencer, Corruption> {
+pub(super) async fn check(postgres: &Postgres, store: &Store) -> Result<VerifiedSequencer, Corruption> {
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
     Sequencer::check(log, tree, Arc::new(SystemClock), key(postgres)).await
 }
@@ -60,7 +60,7 @@ async fn log(postgres: &Postgres) {
     checked.start().await.unwrap().close().await;
 }
 
-async fn verified(postgres: &Postgres) -> Report {
+pub(super) async fn verified(postgres: &Postgres) -> Report {
     let open = store::open_reader(&store::Config { url: postgres.url() }).await.unwrap();
     let (verifiers, key_file) = (key(postgres).verifiers(), postgres.key_file());
     let against = TrustAnchor {
@@ -142,7 +142,7 @@ async fn a_replayed_or_moved_batch_is_found() {
 }
 
 /// Appends an event with the statements of the previous release.
-async fn append_like_before(session: &mut PgConnection, number: u64) -> Result<(), sqlx::Error> {
+pub(super) async fn append_like_before(session: &mut PgConnection, number: u64) -> Result<(), sqlx::Error> {
     let process = uuid::Uuid::from_u128(1).to_string();
     let body = archive(number, "x");
     let body =

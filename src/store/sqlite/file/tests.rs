@@ -4,8 +4,11 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     domain::{audit::EventId, time::Timestamp},
-    ports::{EventFilter, EventReader as _},
-    store::sqlite::{Reader, Sqlite},
+    ports::{EventFilter, EventReader as _, upgrade::UpgradeProgress},
+    store::{
+        migrate,
+        sqlite::{Reader, Sqlite, upgrade},
+    },
 };
 
 /// The number of events before the upgrade.
@@ -24,7 +27,7 @@ async fn create_old_store(path: &Path) {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let mut file = options.connect().await.unwrap();
     let before: Vec<_> = MIGRATIONS.iter().copied().filter(|file| file.number < 5).collect();
-    migrate::migrator(&before).run_direct(None, &mut file, false).await.unwrap();
+    migrate::run(&before, &mut file, i64::MAX, &UpgradeProgress::default()).await.unwrap();
     for number in 1..=EVENT_COUNT {
         let tenant = (number % 50 == 7).then_some("payments");
         let body = serde_json::json!({
@@ -53,7 +56,7 @@ async fn an_upgraded_store_finds_its_old_events_by_every_index() {
     let url = format!("sqlite://{}", path.display());
     let refused = Reader::open(&url).await.unwrap_err();
     assert!(matches!(refused, OpenError::Older { .. }), "{refused}");
-    let store = Sqlite::open(&url).await.unwrap();
+    let store = Sqlite::open(&url, &UpgradeProgress::default()).await.unwrap();
     Reader::open(&url).await.unwrap();
     let checked = store.index_check(0, 1000).await.unwrap();
     assert_eq!(checked.len(), 150);
@@ -92,4 +95,54 @@ async fn the_upgrade_does_not_scan_all_events_for_each_batch() {
         }
     }
     assert_eq!(lookups, 2);
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_interrupted_at_each_commit_completes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("logkey.db");
+    create_old_store(&path).await;
+    let options = SqliteConnectOptions::new().filename(&path);
+    let mut file = options.connect().await.unwrap();
+    // The positions fill several batches of the upgrade.
+    sqlx::raw_sql("UPDATE event SET seq = -seq; UPDATE event SET seq = -seq * 64")
+        .execute(&mut file)
+        .await
+        .unwrap();
+    file.close().await.unwrap();
+    let (mut attempts, mut steps) = (1, std::collections::BTreeSet::new());
+    loop {
+        let mut file = options.connect().await.unwrap();
+        let mut commits = 0;
+        file.lock_handle().await.unwrap().set_commit_hook(move || {
+            commits += 1;
+            commits < 2
+        });
+        let progress = UpgradeProgress::default();
+        let upgraded = upgrade::migrate(&mut file, &path, &progress).await;
+        file.close().await.unwrap();
+        if upgraded.is_ok() {
+            assert_eq!(progress.step(), None);
+            break;
+        }
+        steps.extend(progress.step().map(|step| step.to_string()));
+        attempts += 1;
+        assert!(attempts < 40, "no progress: {upgraded:?}");
+    }
+    assert!(attempts > 10, "{attempts}");
+    let step = format!("step 5 of {}, position 4159 of 9600", MIGRATIONS.len());
+    assert!(steps.contains(&step), "{steps:?}");
+    let url = format!("sqlite://{}", path.display());
+    let store = Sqlite::open(&url, &UpgradeProgress::default()).await.unwrap();
+    let checked = store.index_check(0, 20_000).await.unwrap();
+    assert_eq!(checked.len(), 150);
+    assert!(checked.iter().all(|checked| checked.mismatches.is_empty()), "{checked:?}");
+    let payments = EventFilter { tenant: Some("payments".parse().unwrap()), ..EventFilter::default() };
+    let listed = store.list(&payments, None, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|event| event.seq / 64).collect::<Vec<_>>(), [107, 57, 7]);
+    assert_eq!(store.find(id(128)).await.unwrap().unwrap().seq, 128 * 64);
+    let mut file = options.connect().await.unwrap();
+    let rest = "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%moved%'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(rest).fetch_one(&mut file).await.unwrap(), 0);
+    file.close().await.unwrap();
 }

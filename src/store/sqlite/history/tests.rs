@@ -21,7 +21,7 @@ use crate::{
 async fn store() -> (TempDir, Sqlite) {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/logkey.db", dir.path().display());
-    (dir, Sqlite::open(&url).await.unwrap())
+    (dir, Sqlite::open(&url, &crate::ports::upgrade::UpgradeProgress::default()).await.unwrap())
 }
 
 fn at(secs: i64) -> Timestamp {

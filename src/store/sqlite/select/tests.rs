@@ -7,7 +7,7 @@ use crate::{domain::time::Timestamp, store::sqlite::Sqlite};
 async fn no_filter_scans_or_sorts_all_events() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/logkey.db", dir.path().display());
-    drop(Sqlite::open(&url).await.unwrap());
+    drop(Sqlite::open(&url, &crate::ports::upgrade::UpgradeProgress::default()).await.unwrap());
     let mut file = SqliteConnection::connect(&url).await.unwrap();
     let none = EventFilter::default();
     let tenant = EventFilter { tenant: Some("payments".parse().unwrap()), ..none.clone() };
