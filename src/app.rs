@@ -2,6 +2,7 @@
 //! gracefully. `logkey serve` and the demo call it.
 
 mod admin_port;
+mod archive;
 mod background;
 pub mod backup;
 mod build_snapshot;
@@ -25,6 +26,7 @@ pub mod watch;
 
 pub use self::{
     admin_port::AdminPort,
+    archive::archive_files,
     clock::SystemClock,
     error::{RunError, StartError},
     reload::Reloader,

@@ -30,6 +30,7 @@ pub mod verify;
 
 pub use self::{
     batch_tag::BatchTagger,
+    c2sp_layout::LogFolder,
     config::{Config, ReadRecording},
     journal::Journal,
     leaf_cache::LeafCache,

@@ -19,6 +19,7 @@ mod queries;
 mod quotas;
 mod refusal;
 mod roles;
+mod s3;
 mod service_health;
 mod service_identity;
 mod session_name;
@@ -34,6 +35,10 @@ pub use self::{
     client::Aws,
     config::{Config, Endpoints, ServiceCredentials, SessionTagging, Timeouts},
     log_stream::{config::StreamConfig, sink::LogStream},
+    s3::{
+        bucket::S3Files,
+        location::{InvalidS3Location, S3Location},
+    },
     session_policy::grant_fits_session_policy,
     sqs::{
         event::GroupEvent,

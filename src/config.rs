@@ -2,6 +2,7 @@
 //! `app::reload` when the settings change. It reports every problem at once. It never repeats an invalid
 //! value, which may be a secret. `docs/configuration.md` explains each key.
 
+mod archive;
 mod audit;
 mod auth;
 mod authorities;
@@ -29,7 +30,8 @@ mod value;
 use std::path::{Path, PathBuf};
 
 pub use self::{
-    audit::{ArchiveSettings, Audit},
+    archive::{ArchiveSettings, ArchiveTarget},
+    audit::Audit,
     diagnostic::{Diagnostic, SourceLocation, join_diagnostics},
     env::{EmptyEnv, Env, ProcessEnv},
     env_overlay::PREFIX,

@@ -11,6 +11,7 @@ pub mod coverage;
 pub mod group_events;
 pub mod history;
 pub mod limit;
+pub mod log_files;
 pub mod queries;
 pub mod quotas;
 pub mod rules;

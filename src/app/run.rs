@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 use super::{
+    archive::ArchiveTask,
     error::RunError,
     gauges::Gauges,
     limits,
@@ -86,6 +87,7 @@ impl App {
             let _ = engine_ends.await;
         }));
         let rules = RuleTasks::start(&self).await;
+        let archiving = ArchiveTask::start(&self).await;
         let services = server::Services {
             ports: self.layer_ports(),
             state: Arc::clone(&self.state),
@@ -102,6 +104,7 @@ impl App {
         let result = server::run(grpc, config, services, shutdown).await;
 
         rules.stop().await;
+        archiving.stop().await;
         // The engine ends first: its items in flight are changes that the store records.
         drop(end_engine);
         if tokio::time::timeout(drain, engine).await.is_err() {

@@ -12,7 +12,7 @@ use crate::{
     config::Settings,
     domain::time::Timestamp,
     limit::{LocalQuota, LocalUpstreamLimiter, QuotaDiscoverer, redis::RedisBackend},
-    ports::{Clock, ClosableStore, EventReader, Leadership, TenantQuota, store::StoreSpace},
+    ports::{ArchivedEvents, Clock, ClosableStore, EventReader, Leadership, TenantQuota, store::StoreSpace},
     server::Tls,
     service::{AuditQueries, CoverageQueries, Fleet, PageTokens, ServiceState},
 };
@@ -26,6 +26,7 @@ pub struct App {
     pub(super) log: Arc<dyn EventReader>,
     pub(super) monitored: Arc<MonitoredTreeStore>,
     pub(super) leadership: Arc<dyn Leadership>,
+    pub(super) archived: Arc<dyn ArchivedEvents>,
     pub(super) space: Arc<dyn StoreSpace>,
     pub(super) closing: Arc<dyn ClosableStore>,
     pub(super) sequencer: Sequencer,

@@ -62,8 +62,7 @@ impl App {
         let first = build_snapshot::build(auth, tenants, &policy, Arc::clone(&clock))?;
         let current = Arc::new(SnapshotHolder::new(first));
         let store = open_store(&settings, upgrade).await?;
-        let fleet_ports = fleet_ports(&store);
-        let key = log_key(&settings, &*store.tree).await?;
+        let (fleet_ports, key) = (fleet_ports(&store), log_key(&settings, &*store.tree).await?);
         let (log, monitored) = (Arc::clone(&store.log), Arc::new(MonitoredTreeStore::new(store.tree)));
         let page_tokens = Arc::new(PageTokens::new(&key.page_token_secrets()));
         let checked = Sequencer::check(log, monitored.clone(), Arc::clone(&clock), key).await;
@@ -136,6 +135,7 @@ impl App {
             log: store.log,
             monitored,
             leadership,
+            archived: store.archived,
             space: store.space,
             closing: store.closing,
             sequencer,

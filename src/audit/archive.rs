@@ -1,4 +1,4 @@
-//! Moves the oldest events to a folder in the tlog-tiles layout and removes them from the store. The tree
+//! Moves the oldest events to files in the tlog-tiles layout and removes them from the store. The tree
 //! stays complete. Nothing is removed before the archive is on disk, was read again, and is named by a
 //! signed event of the log.
 
@@ -9,5 +9,5 @@ mod run;
 pub use self::{
     archive_reader::{ArchiveReadError, ArchiveReader},
     error::ArchiveError,
-    run::{ArchiveInputs, ArchiveReport, archive},
+    run::{ArchiveInputs, ArchiveReport, archive, archive_batch},
 };

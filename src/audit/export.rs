@@ -1,17 +1,20 @@
 //! Writes the log as files in the tlog-tiles layout, for other tools: `checkpoint`, `tile/…`,
 //! `tile/entries/…`, `verifier.key` and, if the signing key was rotated, `handover/…`.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use thiserror::Error;
 use tlog_tiles::Checkpoint;
 
 use super::{
     archive::archive_reader::ArchiveReader,
-    c2sp_layout::{self, TileDirectory},
+    c2sp_layout::{LogFolder, write_tile},
     tree::{self, Edge, TILE_WIDTH},
 };
-use crate::ports::{EventReader, Tile, Unavailable};
+use crate::ports::{
+    EventReader, Tile, Unavailable,
+    log_files::{FilesError, LogFiles},
+};
 
 /// How many events one read returns.
 const PAGE: u32 = 1024;
@@ -24,7 +27,7 @@ pub enum ExportError {
     Unavailable(#[from] Unavailable),
     /// A file cannot be written.
     #[error("the export cannot be written")]
-    File(#[from] io::Error),
+    File(#[from] FilesError),
     /// An event is missing.
     #[error(
         "event {0} is missing from the log: if it was archived, name the archive with --archive; otherwise run `logkey audit verify`"
@@ -72,27 +75,26 @@ pub async fn export(
     folder: &Path,
 ) -> Result<(), ExportError> {
     let Signed { checkpoint, note, verifiers, handovers } = *signed;
-    c2sp_layout::create_folder(folder)?;
-    let mut layout = TileDirectory::new(folder, false);
+    let files = LogFolder::not_durable(folder);
+    files.prepare().await?;
     let mut edge = Edge::default();
-    events(log, archive, &mut edge, checkpoint.size(), &mut layout).await?;
+    events(log, archive, &mut edge, checkpoint.size(), &files).await?;
     if edge.root() != Some(*checkpoint.hash()) {
         return Err(ExportError::Root);
     }
     for handover in handovers {
-        c2sp_layout::create_folder(&folder.join("handover"))?;
-        layout.replace(&format!("handover/{}", handover.size), handover.note.as_bytes())?;
+        files.replace(&format!("handover/{}", handover.size), handover.note.clone().into_bytes()).await?;
     }
-    keys(&mut layout, verifiers)?;
-    Ok(layout.replace("checkpoint", note.as_bytes())?)
+    keys(&files, verifiers).await?;
+    Ok(files.replace("checkpoint", note.as_bytes().to_vec()).await?)
 }
 
 /// Writes `verifier.key` for the first key, and `verifier-ID.key` for each other key.
-pub(super) fn keys(layout: &mut TileDirectory<'_>, verifiers: &[String]) -> io::Result<()> {
+pub(super) async fn keys(files: &dyn LogFiles, verifiers: &[String]) -> Result<(), FilesError> {
     for (at, verifier) in verifiers.iter().enumerate() {
         let id = verifier.split('+').nth(1).filter(|_| at > 0);
         let name = id.map_or_else(|| "verifier.key".to_owned(), |id| format!("verifier-{id}.key"));
-        layout.replace(&name, format!("{verifier}\n").as_bytes())?;
+        files.replace(&name, format!("{verifier}\n").into_bytes()).await?;
     }
     Ok(())
 }
@@ -103,7 +105,7 @@ pub(super) async fn events(
     archive: Option<&ArchiveReader>,
     edge: &mut Edge,
     through: u64,
-    layout: &mut TileDirectory<'_>,
+    files: &dyn LogFiles,
 ) -> Result<(), ExportError> {
     let mut bundle = Vec::new();
     let mut full_tiles: Vec<Tile> = Vec::new();
@@ -128,20 +130,21 @@ pub(super) async fn events(
             bundle.extend(event.body.as_bytes());
             edge.push(tree::leaf(event.body.as_bytes()), &mut full_tiles);
             if seq.is_multiple_of(TILE_WIDTH as u64) {
-                layout.write(&tree::path("entries", seq / TILE_WIDTH as u64 - 1, TILE_WIDTH), &bundle)?;
-                bundle.clear();
+                let path = tree::path("entries", seq / TILE_WIDTH as u64 - 1, TILE_WIDTH);
+                files.write(&format!("tile/{path}"), std::mem::take(&mut bundle)).await?;
             }
         }
         for tile in full_tiles.drain(..) {
-            layout.tile(&tile)?;
+            write_tile(files, tile).await?;
         }
     }
     if !bundle.is_empty() {
         let count = usize::try_from(edge.size() & 0xff).unwrap_or_default();
-        layout.write(&tree::path("entries", edge.size() / TILE_WIDTH as u64, count), &bundle)?;
+        let path = tree::path("entries", edge.size() / TILE_WIDTH as u64, count);
+        files.write(&format!("tile/{path}"), bundle).await?;
     }
     for tile in edge.partial() {
-        layout.tile(&tile)?;
+        write_tile(files, tile).await?;
     }
-    Ok(layout.fsync()?)
+    Ok(())
 }

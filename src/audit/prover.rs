@@ -39,6 +39,12 @@ impl ProofService {
     ) -> Self {
         Self { tree, origin, published }
     }
+
+    /// The key that signs now.
+    #[must_use]
+    pub fn signing_key(&self) -> SigningKey {
+        self.published.borrow().key.clone()
+    }
 }
 
 #[async_trait]

@@ -44,7 +44,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Write a proof that an event is in the log.
     Prove(prove::ProveArgs),
-    /// Move old events to an archive. With SQLite, stop the service first.
+    /// Move old events to an archive, as a running service does with `audit.retention`. With SQLite, stop the
+    /// service first.
     Archive(archive::ArchiveArgs),
     /// Replace the key that signs the log's checkpoints.
     RotateKey(rotate_key::RotateKeyArgs),

@@ -1,8 +1,9 @@
 //! `[audit]`: what the service records besides changes, how it signs checkpoints, and the sinks of the log.
 
-use std::{error::Error as _, path::PathBuf, time::Duration};
+use std::{error::Error as _, path::PathBuf};
 
 use super::{
+    archive::{self, ArchiveSettings},
     section::Section,
     sinks::{self, SinkSettings},
     tree::Node,
@@ -16,11 +17,6 @@ use crate::{
 
 /// Default of `audit.checkpoint_origin`.
 const ORIGIN: &str = "logkey";
-/// The minimum of `audit.archive_after`.
-const MIN_ARCHIVE_AGE: Duration = Duration::from_hours(24);
-/// The maximum of `audit.archive_after`: a hundred years.
-const MAX_ARCHIVE_AGE: Duration = Duration::from_hours(24 * 36_525);
-
 /// The settings of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
@@ -28,7 +24,7 @@ pub struct Audit {
     pub journal: Config,
     /// How many `WatchAuditEvents` streams may be open.
     pub streams: StreamLimits,
-    /// Which events `logkey audit archive` moves, and where to.
+    /// Which events move out of the store, and where to.
     pub archive: ArchiveSettings,
     /// The log's name in its checkpoints.
     pub checkpoint_origin: Box<str>,
@@ -40,15 +36,6 @@ pub struct Audit {
     pub sinks: Vec<SinkSettings>,
 }
 
-/// Which events `logkey audit archive` moves, and where to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ArchiveSettings {
-    /// The minimum age of the events.
-    pub after: Option<Duration>,
-    /// The folder of the archive.
-    pub dir: Option<PathBuf>,
-}
-
 /// Reads `[audit]`.
 pub(super) fn read(section: &Section<'_>) -> Audit {
     let (default, streams) = (Config::default(), StreamLimits::default());
@@ -58,19 +45,14 @@ pub(super) fn read(section: &Section<'_>) -> Audit {
             per_tenant: section.or_default("streams_per_tenant", streams.per_tenant, value::count),
             in_all: section.or_default("streams", streams.in_all, value::count),
         },
-        archive: ArchiveSettings {
-            after: section
-                .optional("archive_after", value::duration_within(MIN_ARCHIVE_AGE, MAX_ARCHIVE_AGE)),
-            dir: section.path("archive_dir"),
-        },
+        archive: archive::read(section),
         checkpoint_origin: section.or_default("checkpoint_origin", ORIGIN.into(), origin),
         checkpoint_key_file: section.secret_file("checkpoint_key_file"),
         findings: section.or_default("findings", false, value::boolean),
         sinks: sinks::read(section),
     };
-    if audit.archive.after.is_none() {
-        let remedy = "nothing moves old events out of the store: set archive_after and archive_dir, and run logkey \
-                      audit archive regularly";
+    if audit.archive.retention.is_none() {
+        let remedy = "nothing moves old events out of the store: set retention and archive";
         match audit.journal.reads {
             ReadRecording::All => section.warn(
                 "reads",

@@ -1,5 +1,6 @@
 //! Which configurations `Settings::load` accepts, and its diagnostics for the others.
 
+mod archive;
 mod authorities;
 mod dependent_keys;
 mod documents;

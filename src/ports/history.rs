@@ -48,7 +48,7 @@ pub trait KeyHistoryWriter: Send + Sync + 'static {
     async fn record_scan(&self, scan: &Scan) -> Result<(), Unavailable>;
 }
 
-/// The exclusive right of this process to a request, until it is dropped.
+/// The exclusive right of this process to a request, or to archive events, until it is dropped.
 #[derive(Debug, Default)]
 pub struct RequestLock(#[expect(dead_code, reason = "held for its drop")] Option<Box<dyn LockGuard>>);
 

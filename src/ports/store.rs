@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use thiserror::Error;
 
-use super::{audit::LeafHash, tree::SignedCheckpoint, unavailable::Unavailable};
+use super::{audit::LeafHash, history::RequestLock, tree::SignedCheckpoint, unavailable::Unavailable};
 use crate::domain::{
     association::RecordedAssociation, audit::EventId, aws::AccountId, call::RequestId, history::Observation,
     idempotency::RecordedStep, tenant::TenantId, time::Timestamp,
@@ -214,6 +214,18 @@ pub trait ArchivedEvents: Send + Sync + 'static {
     /// stays. It removes them in steps, so that writes continue meanwhile. After an interruption, the next
     /// call removes the rest.
     async fn remove_through(&self, seq: u64) -> Result<(), Unavailable>;
+
+    /// Gives the space of removed events back to the file system, in steps, so that writes continue meanwhile. The
+    /// default implementation is for stores that cannot.
+    async fn shrink(&self) -> Result<(), Unavailable> {
+        Ok(())
+    }
+
+    /// Keeps other processes from archiving until the returned lock is dropped. `None` if another process has the
+    /// lock. The default implementation is for stores with a single process and does nothing.
+    async fn lock_archive(&self) -> Result<Option<RequestLock>, Unavailable> {
+        Ok(Some(RequestLock::default()))
+    }
 }
 
 /// Closes the store.

@@ -1,11 +1,13 @@
 //! A log that is kept for years: its key is rotated and its oldest events move to an archive. It can still be
 //! verified, also with only the old key.
 
+mod sqlite;
+
 use std::{path::Path, sync::Arc};
 
 use logkey::{
     audit::{
-        self, Journal, Sequencer,
+        self, Journal, LogFolder, Sequencer,
         archive::{ArchiveError, ArchiveInputs, ArchiveReader, ArchiveReport, archive},
         checkpoint::{self, SigningKey},
         export::{self, Signed},
@@ -18,7 +20,7 @@ use logkey::{
         call::Action,
         time::Timestamp,
     },
-    ports::{AuditLog as _, Clock, EventFilter, SinkPosition},
+    ports::{AuditLog as _, Clock, EventFilter, SinkPosition, log_files::LogFiles},
     store::{self, Store},
 };
 use sqlx::Connection as _;
@@ -89,7 +91,10 @@ impl Log {
 
     async fn check_with(&self, trusted_keys: &[String], archived: Option<&Path>) -> Report {
         let open = store::open_reader(&self.config()).await.unwrap();
-        let archive = archived.map(|folder| ArchiveReader::open(folder).unwrap());
+        let archive = match archived {
+            Some(folder) => Some(ArchiveReader::in_folder(folder).await.unwrap()),
+            None => None,
+        };
         let against = TrustAnchor {
             origin: ORIGIN,
             verifiers: trusted_keys,
@@ -150,13 +155,17 @@ impl Open {
             clock: &*self.clock,
             key: &self.key,
         };
-        archive(parts, before, folder).await
+        archive(parts, before, &files(folder)).await
     }
 
     async fn close(self) {
         self.journal.close().await;
         self.sequencer.close().await;
     }
+}
+
+fn files(folder: &Path) -> Arc<dyn LogFiles> {
+    Arc::new(LogFolder::durable(folder))
 }
 
 fn copy_folder(from: &Path) -> TempDir {
@@ -283,7 +292,7 @@ async fn old_events_move_to_an_archive_and_the_log_stays_verifiable() {
     assert_eq!((with.findings, with.moved_out.unwrap().checked), (Vec::new(), true));
 
     // Archived events can be found and proved with the archive alone.
-    let archive = ArchiveReader::open(out.path()).unwrap();
+    let archive = ArchiveReader::in_folder(out.path()).await.unwrap();
     let verifiers = SigningKey::open(&log.key_file(), ORIGIN).unwrap().verifiers();
     let signed = archive.signed(ORIGIN, &verifiers).unwrap();
     assert_eq!(signed.size(), 768);
@@ -469,9 +478,9 @@ async fn unsigned_pending_or_misplaced_events_are_not_archived() {
         key: &key,
     };
     let folder = tempfile::tempdir().unwrap();
-    let refused = archive(parts, clock.now(), folder.path()).await.unwrap_err();
+    let refused = archive(parts, clock.now(), &files(folder.path())).await.unwrap_err();
     assert!(matches!(refused, ArchiveError::NotCovered { last: 310, size: 10 }), "{refused:?}");
-    assert!(!ArchiveReader::is_in(folder.path()));
+    assert!(ArchiveReader::open_existing(files(folder.path())).await.unwrap().is_none());
     journal.close().await;
 }
 

@@ -88,12 +88,12 @@ async fn each_subcommand_reports_its_result_as_an_exit_code() {
         (&["verify", "--store", &none], 2, "there is no store"),
         (&["verify", "--store", &store, "--checkpoint", "/nonexistent"], 2, "No such file"),
         (&["verify", "--store", &store, "--checkpoint", &nonsense], 2, "not a signed note"),
-        (&["verify", "--store", &store, "--archive", "/nonexistent"], 2, "has no readable `checkpoint` file"),
+        (&["verify", "--store", &store, "--archive", "/nonexistent"], 2, "has no `checkpoint` file"),
         (&["verify", "--store", &store, "--verifier", &nonsense], 2, "neither a verifier key"),
         (&["verify", "--store", &store, "--verifier", "/nonexistent"], 2, "neither a verifier key"),
         (&["verify", "--store", &store, "--verifier", unrelated.verifier()], 1, "cannot be trusted"),
         (&["archive", "--store", &store], 1, "age of the events to move is not set"),
-        (&["archive", "--store", &store, "--older-than", "1d"], 1, "folder of the archive is not set"),
+        (&["archive", "--store", &store, "--older-than", "1d"], 1, "the archive is not set"),
         (&["archive", "--store", &store, "--older-than", "soon"], 2, "90d"),
         (&["rotate-key", "--store", &none], 1, "checkpoint key"),
     ];
@@ -181,7 +181,7 @@ async fn an_event_that_is_not_utf8_is_a_finding_and_is_left_out_of_lists() {
 fn settings(dir: &Path) -> String {
     std::fs::write(dir.join("jwks.json"), TestIssuer::new("k").jwks()).unwrap();
     let audit = "checkpoint_origin = \"example.org/log\"\ncheckpoint_key_file = \"signing.pem\"\n\
-                 archive_after = \"1d\"\narchive_dir = \"archive\"\n";
+                 retention = \"1d\"\narchive = \"archive\"\n";
     let toml = SettingsText::default()
         .store(&url(dir))
         .issuer(ISSUER, Path::new("jwks.json"))
@@ -226,9 +226,11 @@ async fn the_settings_supply_the_log_location_origin_and_key() {
     let archive = dir.path().join("archive");
     let note = std::fs::read_to_string(archive.join("checkpoint")).unwrap();
     assert!(note.starts_with("example.org/log\n256\n"), "{note}");
-    assert_eq!(run(&["verify"]).0, Some(2));
-    let (code, output) = run(&["verify", "--archive", archive.to_str().unwrap()]);
-    assert!(code == Some(0) && output.contains("intact: 601 events"), "{output}");
+    // The settings also say where the archive is.
+    for arguments in [&["verify"][..], &["verify", "--archive", archive.to_str().unwrap()]] {
+        let (code, output) = run(arguments);
+        assert!(code == Some(0) && output.contains("intact: 601 events"), "{output}");
+    }
     let (code, output) = run(&["archive"]);
     assert!(code == Some(0) && output.starts_with("0 events moved out"), "{output}");
     let by_another_name = run_logkey(&[

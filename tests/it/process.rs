@@ -1,5 +1,6 @@
 //! The binary: how it starts, its errors when it cannot start, and how it stops.
 
+pub(crate) mod archiving;
 mod audited;
 mod backup;
 mod credentials;

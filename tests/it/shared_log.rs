@@ -1,6 +1,7 @@
 //! Several processes with one PostgreSQL: they share one audit log, one of them sequences it, and no event is
 //! lost when a process or the server fails.
 
+mod archiving;
 mod backup;
 mod faults;
 mod forgery;

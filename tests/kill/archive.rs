@@ -12,7 +12,7 @@ use std::{
 use logkey::{
     app::SystemClock,
     audit::{
-        self, Journal, Sequencer,
+        self, Journal, LogFolder, Sequencer,
         archive::ArchiveReader,
         checkpoint::{self, SigningKey},
     },
@@ -199,7 +199,7 @@ impl Maintenance {
     async fn assert_nothing_lost(&mut self) {
         let env = &self.run.env;
         let folder = env.archive();
-        let archived = ArchiveReader::is_in(&folder).then(|| ArchiveReader::open(&folder).unwrap());
+        let archived = ArchiveReader::open_existing(Arc::new(LogFolder::durable(&folder))).await.unwrap();
         let last = archived.as_ref().map_or(0, |archive| i64::try_from(archive.size()).unwrap());
         let Rows { first, newest, count } = rows(env).await;
         assert_eq!(count, newest - first + 1, "events {first} to {newest}");
@@ -294,7 +294,8 @@ impl Maintenance {
         if self.run.rng.random() {
             let (code, output) = self.run_to_end(self.archive()).await;
             assert_eq!(code, Some(0), "{output}");
-            let archived = ArchiveReader::open(&self.run.env.archive()).map_or(0, |archive| archive.size());
+            let archived = ArchiveReader::in_folder(&self.run.env.archive()).await;
+            let archived = archived.map_or(0, |archive| archive.size());
             assert_eq!(u64::try_from(rows(&self.run.env).await.first).unwrap(), archived + 1, "{output}");
         }
         self.end_rotation().await;

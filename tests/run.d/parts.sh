@@ -213,7 +213,7 @@ part_aws() {
   python_env aws tests/clients/aws/requirements.txt || return
   "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/aws &&
     "$venv/bin/python" tests/clients/aws/with_moto.py \
-      cargo test --locked --all-features --test it -- --ignored event_queue::moto
+      cargo test --locked --all-features --test it -- --ignored event_queue::moto archiving::moto
 }
 
 part_onboarding() {

@@ -96,6 +96,13 @@ pub const METRICS: &[Metric] = &[
     gauge("logkey_checkpoint_age_seconds", "Time since the newest checkpoint was signed."),
     gauge("logkey_checkpoint_uncovered_events", "Events that no checkpoint covers yet."),
     gauge("logkey_store_bytes", "Size of the store."),
+    counter("logkey_audit_archived_events_total", "Events that were moved to the archive."),
+    gauge(
+        "logkey_audit_archive_timestamp_seconds",
+        "When old events were last archived, in seconds since 1970.",
+    ),
+    gauge("logkey_audit_archive_failing", "1 while old events cannot be archived, otherwise 0."),
+    counter("logkey_audit_archive_failures_total", "Failed attempts to archive old events."),
     gauge("logkey_store_wal_bytes", "Size of SQLite's write-ahead log."),
     gauge("logkey_store_free_bytes", "Free space on the file system of a SQLite store."),
     counter("logkey_audit_events_total", "Events that were committed."),
@@ -163,6 +170,8 @@ const CLOSED_SETS: &[ClosedSet] = &[
 
 /// The counters without labels.
 const PLAIN_COUNTERS: &[&str] = &[
+    "logkey_audit_archive_failures_total",
+    "logkey_audit_archived_events_total",
     "logkey_audit_events_lost_total",
     "logkey_audit_reads_unrecorded_total",
     "logkey_audit_events_total",
@@ -208,4 +217,5 @@ pub(super) fn register(count_tenants: bool) {
     }
     gauge!("logkey_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!("logkey_settings_refused").set(0.0);
+    gauge!("logkey_audit_archive_failing").set(0.0);
 }

@@ -1,9 +1,6 @@
 //! Reads an archive: its events, and its part of the tree. Verification, export and proofs use it.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use signed_note::Note;
@@ -13,38 +10,39 @@ use uuid::Uuid;
 
 use crate::{
     audit::{
+        c2sp_layout::LogFolder,
         checkpoint::{self, CheckpointError},
         parsed_event::ParsedEvent,
         tree::{self, TILE_WIDTH},
     },
     domain::{audit::EventId, time::Timestamp},
-    ports::{SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable},
+    ports::{
+        SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable,
+        log_files::{FilesError, LogFiles},
+    },
 };
 
 /// The file whose size line says how many events the archive holds.
 const CHECKPOINT: &str = "checkpoint";
 
-/// A folder that holds the first events of a log, in the tlog-tiles layout.
+/// The files that hold the first events of a log, in the tlog-tiles layout.
 #[derive(Clone, Debug)]
 pub struct ArchiveReader {
-    folder: PathBuf,
+    files: Arc<dyn LogFiles>,
     note: String,
     /// The size in the checkpoint, whose signature is not checked.
     unverified_size: u64,
 }
 
-/// Why a folder cannot be used as an archive.
+/// Why files cannot be used as an archive.
 #[derive(Debug, Error)]
 pub enum ArchiveReadError {
-    /// The folder has no `checkpoint` file, or the file cannot be read.
-    #[error("the folder {folder} has no readable `checkpoint` file")]
-    Missing {
-        /// The folder.
-        folder: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
+    /// There is no `checkpoint` file.
+    #[error("{0} has no `checkpoint` file: name the folder or bucket to which the events were archived")]
+    Missing(String),
+    /// The `checkpoint` file cannot be read.
+    #[error("the archive cannot be read")]
+    Files(#[from] FilesError),
     /// The checkpoint is malformed, or no trusted key of this log signed it.
     #[error("the archive's checkpoint cannot be trusted")]
     Checkpoint(#[source] CheckpointError),
@@ -53,25 +51,38 @@ pub enum ArchiveReadError {
 // === impl ArchiveReader ===
 
 impl ArchiveReader {
-    /// Whether the folder holds an archive.
-    #[must_use]
-    pub fn is_in(folder: &Path) -> bool {
-        folder.join(CHECKPOINT).exists()
-    }
-
-    /// Opens the archive without verifying anything.
+    /// Opens the archive in a folder without verifying anything.
     ///
     /// # Errors
     ///
     /// [`ArchiveReadError`].
-    pub fn open(folder: &Path) -> Result<Self, ArchiveReadError> {
-        let missing = |source| ArchiveReadError::Missing { folder: folder.to_owned(), source };
-        let note = std::fs::read_to_string(folder.join(CHECKPOINT)).map_err(missing)?;
-        let bad = |_bad| ArchiveReadError::Checkpoint(CheckpointError::Text);
-        let opened = Note::from_bytes(note.as_bytes()).map_err(bad)?;
-        let checkpoint = Checkpoint::from_bytes(opened.text());
-        let checkpoint = checkpoint.map_err(|_bad| ArchiveReadError::Checkpoint(CheckpointError::Text))?;
-        Ok(Self { folder: folder.to_owned(), note, unverified_size: checkpoint.size() })
+    pub async fn in_folder(folder: &Path) -> Result<Self, ArchiveReadError> {
+        Self::open(Arc::new(LogFolder::durable(folder))).await
+    }
+
+    /// Opens an archive without verifying anything.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveReadError`].
+    pub async fn open(files: Arc<dyn LogFiles>) -> Result<Self, ArchiveReadError> {
+        let missing = ArchiveReadError::Missing(files.to_string());
+        Self::open_existing(files).await?.ok_or(missing)
+    }
+
+    /// As [`Self::open`]. `None` if nothing was archived yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveReadError`].
+    pub async fn open_existing(files: Arc<dyn LogFiles>) -> Result<Option<Self>, ArchiveReadError> {
+        let Some(note) = files.read(CHECKPOINT).await? else { return Ok(None) };
+        let malformed = || ArchiveReadError::Checkpoint(CheckpointError::Text);
+        let note = String::from_utf8(note).map_err(|_not_text| malformed())?;
+        let opened = Note::from_bytes(note.as_bytes()).map_err(|_bad| malformed())?;
+        let checkpoint = Checkpoint::from_bytes(opened.text()).map_err(|_bad| malformed())?;
+        let unverified_size = checkpoint.size();
+        Ok(Some(Self { files, note, unverified_size }))
     }
 
     /// The archive's checkpoint, if one of the keys signed it.
@@ -151,11 +162,7 @@ impl ArchiveReader {
     }
 
     async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Unavailable> {
-        match tokio::fs::read(self.folder.join("tile").join(path)).await {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unavailable(error)),
-        }
+        Ok(self.files.read(&format!("tile/{path}")).await?)
     }
 }
 

@@ -1,13 +1,11 @@
 //! Why a run did not archive all it should.
 
-use std::io;
-
 use thiserror::Error;
 
 use super::archive_reader::ArchiveReadError;
 use crate::{
     audit::{export::ExportError, prove::ProofError},
-    ports::{AuditUnavailable, Unavailable},
+    ports::{AuditUnavailable, Unavailable, log_files::FilesError},
 };
 
 /// Why a run did not archive all it should. No event is lost, and the next run continues.
@@ -22,18 +20,21 @@ pub enum ArchiveError {
     /// The archive's files cannot be written.
     #[error("the archive cannot be written")]
     Write(#[from] ExportError),
-    /// The folder cannot be created or written.
-    #[error("the archive folder cannot be used")]
-    Folder(#[from] io::Error),
-    /// The folder holds an archive that is not one of this log.
-    #[error("the folder does not hold an archive of this log")]
-    Other(#[from] ArchiveReadError),
-    /// Earlier events were moved to another folder.
+    /// A file of the archive cannot be read or written.
+    #[error("the archive cannot be read or written")]
+    Files(#[from] FilesError),
+    /// Another process is archiving.
+    #[error("another process is archiving events of this log: wait until it has finished")]
+    Busy,
+    /// The archive is not one of this log.
+    #[error("this is not an archive of this log")]
+    Other(#[source] ArchiveReadError),
+    /// Earlier events were moved to another archive.
     #[error(
-        "the folder holds the events up to {archived}, but the log begins at {first}: name the folder to which the events between them were moved"
+        "the archive holds the events up to {archived}, but the log begins at {first}: name the archive to which the events between them were moved"
     )]
     Elsewhere {
-        /// The last event in the folder.
+        /// The last event in the archive.
         archived: u64,
         /// The first event in the log.
         first: u64,
@@ -60,4 +61,15 @@ pub enum ArchiveError {
     /// No checkpoint covered the `Archive` event in time.
     #[error("no checkpoint covers the `Archive` event yet, so no event was removed: run the command again")]
     NotSigned,
+}
+
+// === impl ArchiveError ===
+
+impl From<ArchiveReadError> for ArchiveError {
+    fn from(error: ArchiveReadError) -> Self {
+        match error {
+            ArchiveReadError::Files(error) => Self::Files(error),
+            ArchiveReadError::Missing(_) | ArchiveReadError::Checkpoint(_) => Self::Other(error),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! One run: write the oldest events to the archive, read them again, record that, and remove them.
 
-use std::{path::Path, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tlog_tiles::Hash;
@@ -8,7 +8,6 @@ use tlog_tiles::Hash;
 use super::{archive_reader::ArchiveReader, error::ArchiveError};
 use crate::{
     audit::{
-        c2sp_layout::{self, TileDirectory},
         checkpoint::{self, SigningKey},
         export,
         parsed_event::ParsedEvent,
@@ -21,11 +20,16 @@ use crate::{
         audit::{AuditOperation, LogEvent},
         time::Timestamp,
     },
-    ports::{ArchivedEvents, AuditLog, AuditTree, Clock, EventFilter, EventReader, SignedTree, TreeStore},
+    ports::{
+        ArchivedEvents, AuditLog, AuditTree, Clock, EventFilter, EventReader, SignedTree, TreeStore,
+        log_files::LogFiles,
+    },
 };
 
 /// How long a run waits for the checkpoint that covers the `Archive` event.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many events one batch moves at most: as many as a tile of the level above has leaves.
+const BATCH: u64 = 1 << 16;
 /// How many archived events one read returns.
 const PAGE: u32 = 1024;
 /// `api.operation` of the event that names the archived events.
@@ -68,11 +72,33 @@ pub struct ArchiveReport {
 pub async fn archive(
     parts: ArchiveInputs<'_>,
     before: Timestamp,
-    folder: &Path,
+    files: &Arc<dyn LogFiles>,
 ) -> Result<ArchiveReport, ArchiveError> {
+    let mut count = 0;
+    loop {
+        let batch = archive_batch(parts, before, files).await?;
+        count += batch.count;
+        if batch.count == 0 {
+            return Ok(ArchiveReport { count, ..batch });
+        }
+    }
+}
+
+/// As [`archive`], but moves a limited number of events. If it moves none, there are no more.
+///
+/// # Errors
+///
+/// [`ArchiveError`].
+pub async fn archive_batch(
+    parts: ArchiveInputs<'_>,
+    before: Timestamp,
+    files: &Arc<dyn LogFiles>,
+) -> Result<ArchiveReport, ArchiveError> {
+    let _lock = parts.events.lock_archive().await?.ok_or(ArchiveError::Busy)?;
+    files.prepare().await?;
     let newest = parts.signed.newest().await?;
     let first = parts.log.after(0, 1).await?.first().map_or(1, |event| event.seq);
-    let archived = archived_count(parts, folder, &newest).await?;
+    let archived = archived_count(parts, files, &newest).await?;
     if first > archived + 1 {
         return Err(ArchiveError::Elsewhere { archived, first });
     }
@@ -80,30 +106,27 @@ pub async fn archive(
     if last > newest.size {
         return Err(ArchiveError::NotCovered { last, size: newest.size });
     }
-    let last = (last & !0xff).max(archived);
+    let last = (last & !0xff).min((archived / BATCH + 1) * BATCH).max(archived);
     if last == 0 {
         return Ok(ArchiveReport::default());
     }
     if last > archived {
-        write(parts, archived, last, &newest, folder).await?;
+        write(parts, archived, last, &newest, &**files).await?;
     }
-    let root = root(parts, &ArchiveReader::open(folder)?, first - 1, last).await?;
+    let root = root(parts, &ArchiveReader::open(Arc::clone(files)).await?, first - 1, last).await?;
     record_move(parts, last, root).await?;
     parts.events.remove_through(last).await?;
     Ok(ArchiveReport { last, count: (last + 1).saturating_sub(first) })
 }
 
-/// How many events the folder already holds.
+/// How many events the archive already holds.
 async fn archived_count(
     parts: ArchiveInputs<'_>,
-    folder: &Path,
+    files: &Arc<dyn LogFiles>,
     newest: &SignedTree,
 ) -> Result<u64, ArchiveError> {
-    c2sp_layout::make(folder)?;
-    if !ArchiveReader::is_in(folder) {
-        return Ok(0);
-    }
-    let (archive, origin) = (ArchiveReader::open(folder)?, parts.key.origin());
+    let Some(archive) = ArchiveReader::open_existing(Arc::clone(files)).await? else { return Ok(0) };
+    let origin = parts.key.origin();
     let trusted = TrustedLog::load(parts.log, parts.tree, origin, &parts.key.verifiers(), None).await?;
     let signed = archive.signed(origin, &trusted.comparable_verifiers())?;
     check_contiguous(parts, signed.size(), *signed.hash(), newest).await?;
@@ -127,19 +150,18 @@ async fn write(
     archived: u64,
     last: u64,
     newest: &SignedTree,
-    folder: &Path,
+    files: &dyn LogFiles,
 ) -> Result<(), ArchiveError> {
-    let mut layout = TileDirectory::new(folder, true);
     let mut edge = Edge::load(parts.tree, archived).await?.ok_or(ArchiveError::Root)?;
-    export::events(parts.log, None, &mut edge, last, &mut layout).await?;
+    export::events(parts.log, None, &mut edge, last, files).await?;
     let root = edge.root().ok_or(ArchiveError::Root)?;
     check_contiguous(parts, last, root, newest).await?;
     let format_after =
         checkpoint::read(newest.note.as_bytes(), parts.key.origin(), &parts.signed.verifiers());
     let format_after = format_after.ok().as_ref().and_then(checkpoint::format_after);
     let note = parts.key.sign(last, root, format_after).ok_or(ArchiveError::Sign)?;
-    export::keys(&mut layout, &parts.key.verifiers())?;
-    Ok(layout.replace("checkpoint", note.as_bytes())?)
+    export::keys(files, &parts.key.verifiers()).await?;
+    Ok(files.replace("checkpoint", note.into_bytes()).await?)
 }
 
 /// Fails unless the newest signed tree continues the tree with this size and root.

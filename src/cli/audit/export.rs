@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     audit::{
-        archive::ArchiveReader,
         checkpoint,
         export::{Signed, export},
         verify::{NewestCheckpoint, TrustedLog},
     },
     cli::progress::Progress,
+    config::ArchiveTarget,
     domain::plural::plural,
     store,
 };
@@ -33,9 +33,9 @@ pub(super) struct ExportArgs {
     /// The folder to write to; it is created if it does not exist.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The folder of the archive, if events were moved there.
+    /// The folder or bucket of the archive, if events were moved there [default: `audit.archive`].
     #[arg(long, value_name = "DIR")]
-    archive: Option<PathBuf>,
+    archive: Option<ArchiveTarget>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -43,7 +43,7 @@ pub(super) struct ExportArgs {
 pub(super) async fn run(args: ExportArgs) -> Result<ExitCode, Failure> {
     let log = args.location.log()?;
     let open = store::open_reader(&log.store).await?;
-    let archive = args.archive.as_deref().map(ArchiveReader::open).transpose()?;
+    let archive = log.archive_reader(args.archive.as_ref(), &*open.log).await?;
     let TrustedLog { mut verifiers, newest, handovers, .. } =
         log.trusted(&open, &log.verifiers(&args.trust)?, archive.as_ref()).await?;
     let NewestCheckpoint { checkpoint, note } = newest?;

@@ -1,18 +1,21 @@
 //! Finds and opens the audit log, and the keys that may sign its checkpoints.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use clap::Args;
 
 use super::failure::Failure;
 use crate::{
+    app::archive_files,
     audit::{
+        LogFolder,
         archive::ArchiveReader,
         checkpoint::{self, SigningKey},
         verify::TrustedLog,
     },
     cli::config_file::ConfigFile,
-    config::{ArchiveSettings, ProcessEnv, Settings},
+    config::{ArchiveSettings, ArchiveTarget, ProcessEnv, Settings},
+    ports::{EventReader, log_files::LogFiles},
     store::{self, ReadOnlyStore},
 };
 
@@ -44,6 +47,8 @@ pub(in crate::cli) struct OpenLog {
     pub(in crate::cli) origin: Box<str>,
     pub(super) key_file: Option<PathBuf>,
     pub(super) archive: ArchiveSettings,
+    /// How to reach a bucket. `None` without settings.
+    aws: Option<crate::aws::Config>,
 }
 
 // === impl LogLocation ===
@@ -52,7 +57,7 @@ impl LogLocation {
     pub(in crate::cli) fn log(&self) -> Result<OpenLog, Failure> {
         if let Some(url) = self.store.clone() {
             let (store, archive) = (store::Config { url }, ArchiveSettings::default());
-            return Ok(OpenLog { store, origin: ORIGIN.into(), key_file: None, archive });
+            return Ok(OpenLog { store, origin: ORIGIN.into(), key_file: None, archive, aws: None });
         }
         let settings =
             Settings::load(&self.config.path(&ProcessEnv), &ProcessEnv).map_err(|diagnostics| {
@@ -61,7 +66,7 @@ impl LogLocation {
             })?;
         let store = settings.store.config;
         let (origin, key_file) = (settings.audit.checkpoint_origin, settings.audit.checkpoint_key_file);
-        Ok(OpenLog { store, origin, key_file, archive: settings.audit.archive })
+        Ok(OpenLog { store, origin, key_file, archive: settings.audit.archive, aws: Some(settings.aws) })
     }
 
     pub(super) async fn open(&self) -> Result<ReadOnlyStore, Failure> {
@@ -94,6 +99,32 @@ impl OpenLog {
         let default = || self.store.file().map(|file| checkpoint::default_key_path(&file));
         let path = self.key_file.clone().or_else(default);
         Ok(path.ok_or("the key that signs the log is not known: name its verifier key with --verifier")?)
+    }
+
+    /// The archive that an argument names, or else the one of the settings if the log does not have its first event
+    /// any more.
+    pub(super) async fn archive_reader(
+        &self,
+        argument: Option<&ArchiveTarget>,
+        log: &dyn EventReader,
+    ) -> Result<Option<ArchiveReader>, Failure> {
+        if let Some(named) = argument {
+            return Ok(Some(ArchiveReader::open(self.files(named).await?).await?));
+        }
+        let Some(target) = &self.archive.target else { return Ok(None) };
+        let is_complete = log.after(0, 1).await?.first().is_none_or(|event| event.seq == 1);
+        Ok(if is_complete { None } else { ArchiveReader::open_existing(self.files(target).await?).await? })
+    }
+
+    /// The files of an archive.
+    pub(super) async fn files(&self, archive: &ArchiveTarget) -> Result<Arc<dyn LogFiles>, Failure> {
+        match (archive, &self.aws) {
+            (ArchiveTarget::Folder(folder), _) => Ok(Arc::new(LogFolder::durable(folder))),
+            (ArchiveTarget::S3(_), Some(aws)) => Ok(archive_files(archive, aws).await),
+            (ArchiveTarget::S3(_), None) => {
+                Err("the Region of the archive is not known: name the settings with --config".into())
+            }
+        }
     }
 
     /// The keys that the log leads to from `trusted_keys`, and its checkpoints.

@@ -11,7 +11,8 @@ use super::{
     log_location::{LogLocation, TrustArgs},
 };
 use crate::{
-    audit::{archive::ArchiveReader, prove, verify::NewestCheckpoint},
+    audit::{prove, verify::NewestCheckpoint},
+    config::ArchiveTarget,
     domain::audit::EventId,
     ports::TreeStore,
     store,
@@ -26,9 +27,9 @@ pub(super) struct ProveArgs {
     trust: TrustArgs,
     /// The event's id.
     id: Uuid,
-    /// The folder of the archive, if the event was moved there.
+    /// The folder or bucket of the archive, if the event was moved there [default: `audit.archive`].
     #[arg(long, value_name = "DIR")]
-    archive: Option<PathBuf>,
+    archive: Option<ArchiveTarget>,
     /// The file to write the proof to, as a C2SP tlog-proof [default: standard output].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -38,17 +39,18 @@ pub(super) async fn run(args: ProveArgs) -> Result<ExitCode, Failure> {
     let log = args.location.log()?;
     let trusted_keys = log.verifiers(&args.trust)?;
     let open = store::open_reader(&log.store).await?;
-    let archive = args.archive.as_deref().map(ArchiveReader::open).transpose()?;
+    let archive = log.archive_reader(args.archive.as_ref(), &*open.log).await?;
     let trusted = log.trusted(&open, &trusted_keys, archive.as_ref()).await?;
     let id = EventId(args.id);
+    let stored = open.log.find(id).await?.filter(|_| args.archive.is_none());
     // The archive alone proves its events.
-    let (event, tree, signed): (_, &dyn TreeStore, _) = match &archive {
+    let (event, tree, signed): (_, &dyn TreeStore, _) = match archive.as_ref().filter(|_| stored.is_none()) {
         Some(archive) => {
             let checkpoint = archive.signed(&log.origin, &trusted.verifiers)?;
             let note = archive.signed_note().to_owned();
             (archive.find(id).await?, archive, NewestCheckpoint { checkpoint, note })
         }
-        None => (open.log.find(id).await?, &*open.tree, trusted.newest?),
+        None => (stored, &*open.tree, trusted.newest?),
     };
     let NewestCheckpoint { checkpoint, note } = signed;
     let event = event.ok_or_else(|| {

@@ -19,6 +19,7 @@ use crate::{
         checkpoint::SigningKey,
         restart::{FormerLog, RestartError, RestartInputs, newest_checkpoint, restart},
     },
+    config::ArchiveTarget,
     domain::plural::plural,
     ports::LeadershipStatus,
     store::{self, Store},
@@ -36,17 +37,17 @@ pub(super) struct RestartArgs {
     /// The folder for the former log [default: next to the store].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// The folder of the archive, if events were moved there.
+    /// The folder or bucket of the archive, if events were moved there [default: `audit.archive`].
     #[arg(long, value_name = "DIR")]
-    archive: Option<PathBuf>,
+    archive: Option<ArchiveTarget>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 pub(super) async fn run(args: RestartArgs) -> Result<ExitCode, Failure> {
     let log = args.location.log()?;
-    let archive = args.archive.as_deref().map(ArchiveReader::open).transpose()?;
     let store = store::open(&log.store).await?;
+    let archive = log.archive_reader(args.archive.as_ref(), &*store.log).await?;
     let replaced = replace(&log, &store, args.out, archive.as_ref()).await;
     store.closing.close().await;
     let Replaced { former, folder, key } = replaced?;

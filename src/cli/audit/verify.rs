@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{
     audit::{
-        archive::ArchiveReader,
         checkpoint,
         verify::{self, ArchivedRanges, TrustAnchor, UnsignedEvents},
     },
     cli::progress::Progress,
+    config::ArchiveTarget,
     domain::plural::plural,
     ports::EventFilter,
     store,
@@ -33,9 +33,9 @@ pub(super) struct VerifyArgs {
     /// A checkpoint of the log that you stored elsewhere.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// The folder of the archive, if events were moved there.
+    /// The folder or bucket of the archive, if events were moved there [default: `audit.archive`].
     #[arg(long, value_name = "DIR")]
-    archive: Option<PathBuf>,
+    archive: Option<ArchiveTarget>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -43,7 +43,7 @@ pub(super) struct VerifyArgs {
 pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
     let log = args.location.log()?;
     let open = store::open_reader(&log.store).await?;
-    let archive = args.archive.as_deref().map(ArchiveReader::open).transpose()?;
+    let archive = log.archive_reader(args.archive.as_ref(), &*open.log).await?;
     let archive = archive.as_ref();
     let note = args.checkpoint.as_deref().map(fs::read).transpose()?;
     let read_checkpoint = |verifiers: &[String]| -> Result<Option<Checkpoint>, Failure> {

@@ -64,7 +64,7 @@ fn recorded_reads_that_stay_forever_cause_a_warning() {
     let start = "audit.reads records every read";
     assert!(has(&warned("", &[]), start));
     assert!(!has(&warned("[audit]\nreads = false\n", &[]), start));
-    assert!(!has(&warned("[audit]\narchive_after = \"30d\"\n", &[]), start));
+    assert!(!has(&warned("[audit]\nretention = \"30d\"\narchive = \"old\"\n", &[]), start));
     let sampled = warned("[audit]\nreads = \"sampled\"\n", &[]);
     assert!(has(&sampled, "audit.reads records a part of the reads"), "{sampled:?}");
 }

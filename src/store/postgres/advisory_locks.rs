@@ -13,10 +13,7 @@ use super::{
     error::{timed_out, unavailable},
     server::{ConnectError, PoolKind, Server},
 };
-use crate::{
-    domain::idempotency::IdempotencyKey,
-    ports::{LockGuard, RequestLock, Unavailable},
-};
+use crate::ports::{LockGuard, RequestLock, Unavailable};
 
 const TRY_LOCK_SQL: &str =
     "SELECT pg_try_advisory_lock(hashtextextended($1, 'request'::regclass::oid::bigint))";
@@ -65,9 +62,8 @@ impl AdvisoryLocks {
         Self { requests }
     }
 
-    pub(super) async fn acquire(&self, id: &IdempotencyKey) -> Result<Option<RequestLock>, Unavailable> {
+    pub(super) async fn acquire(&self, name: String) -> Result<Option<RequestLock>, Unavailable> {
         let (reply, receiver) = oneshot::channel();
-        let name = format!("{}/{id}", id.tenant.as_str());
         // If the task has ended, the reply channel is closed and the receive below fails.
         drop(self.requests.send(LockCommand::Acquire(name, reply)));
         receiver.await.unwrap_or_else(|_ended| Err(unavailable("the store is closed")))

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{database::Postgres, read::Reader};
 use crate::{
-    ports::{ArchivedEvents, Unavailable},
+    ports::{ArchivedEvents, RequestLock, Unavailable},
     store::{
         columns::to_i64,
         database::Database as _,
@@ -16,6 +16,8 @@ use crate::{
 
 /// The number of events that one statement removes.
 const STEP: i64 = 2048;
+/// The lock of the process that archives. No lock of a request has this name, because those contain a slash.
+const ARCHIVE_LOCK: &str = "archive";
 const REMEMBER_SQL: &str =
     "UPDATE fact SET value = greatest(value, $1) WHERE name = 'settled_before' AND value <= $1 - $2";
 
@@ -32,6 +34,10 @@ impl ArchivedEvents for Postgres {
             tokio::time::sleep(PAUSE).await;
         }
         Ok(())
+    }
+
+    async fn lock_archive(&self) -> Result<Option<RequestLock>, Unavailable> {
+        self.locks.acquire(ARCHIVE_LOCK.to_owned()).await
     }
 }
 

@@ -84,7 +84,7 @@ impl KeyHistoryWriter for Postgres {
 #[async_trait]
 impl IdempotencyStore for Postgres {
     async fn lock(&self, id: &IdempotencyKey) -> Result<Option<RequestLock>, Unavailable> {
-        self.locks.acquire(id).await
+        self.locks.acquire(format!("{}/{id}", id.tenant.as_str())).await
     }
 
     async fn find(&self, id: &IdempotencyKey, now: Timestamp) -> Result<Option<RequestRecord>, Unavailable> {

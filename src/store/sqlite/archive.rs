@@ -1,20 +1,21 @@
 //! Removes archived events, and stores up to which event every intent is closed.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::{
     database::Sqlite,
-    error::{failed, garbled},
+    error::{failed, garbled, unavailable},
     event_rows,
     read::Reader,
 };
 use crate::{
     ports::{ArchivedEvents, StoredEvent, Unavailable},
     store::{
-        columns::to_i64,
+        columns::{Columns as _, to_i64},
+        database::Database as _,
         event_fields::EventFields,
         event_log::EventLog,
         removal::{self, PAUSE, RECONCILED_STEP},
@@ -53,6 +54,9 @@ struct Parties {
     calls: BTreeSet<String>,
 }
 
+/// Gives a few free pages back. It takes the writer a few milliseconds.
+const SHRINK_SQL: &str = "PRAGMA incremental_vacuum(128)";
+
 #[async_trait]
 impl ArchivedEvents for Sqlite {
     async fn read_through(&self) -> Result<Option<u64>, Unavailable> {
@@ -61,10 +65,39 @@ impl ArchivedEvents for Sqlite {
 
     async fn remove_through(&self, seq: u64) -> Result<(), Unavailable> {
         for through in removal::steps(&self.reader, to_i64(seq), STEP).await? {
-            self.with_writer(async |connection| remove(connection, through).await).await?;
+            // On a separate task, so that a cancelled call does not interrupt it and thereby cost the journal its
+            // connection.
+            let writer = Arc::clone(&self.writer);
+            let removed = tokio::spawn(async move {
+                let remove = async |connection: &mut SqliteConnection| remove(connection, through).await;
+                writer.checkout(|| unavailable(None), remove).await
+            });
+            removed.await.map_err(garbled)??;
             tokio::time::sleep(PAUSE).await;
         }
         Ok(())
+    }
+
+    async fn shrink(&self) -> Result<(), Unavailable> {
+        let mut free = self.free_pages().await?;
+        while free > 0 {
+            self.write(sqlx::query(SHRINK_SQL)).await?;
+            tokio::time::sleep(PAUSE).await;
+            let rest = self.free_pages().await?;
+            // A file of an earlier release keeps its free pages and uses them for new events.
+            if rest >= free {
+                break;
+            }
+            free = rest;
+        }
+        Ok(())
+    }
+}
+
+impl Sqlite {
+    async fn free_pages(&self) -> Result<i64, Unavailable> {
+        let rows = self.reader.rows("PRAGMA freelist_count", &[]).await?;
+        rows.first().map_or(Ok(0), |row| row.number(0).map(Option::unwrap_or_default))
     }
 }
 

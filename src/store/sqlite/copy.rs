@@ -2,7 +2,10 @@
 
 use std::{fs::File, path::Path};
 
-use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    Connection as _, SqliteConnection,
+    sqlite::{SqliteAutoVacuum, SqliteConnectOptions},
+};
 
 use super::file;
 use crate::store::error::OpenError;
@@ -16,7 +19,11 @@ pub(in crate::store) async fn copy(url: &str, to: &Path) -> Result<(), OpenError
         return Err(OpenError::Missing { path });
     }
     let failed = |source| file::classify(&path, source);
-    let options = SqliteConnectOptions::new().filename(&path).read_only(true);
+    // The copy can shrink, also one of a file that cannot.
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .read_only(true)
+        .auto_vacuum(SqliteAutoVacuum::Incremental);
     let mut source = SqliteConnection::connect_with(&options).await.map_err(failed)?;
     let copied = sqlx::query("VACUUM INTO $1").bind(to.display().to_string()).execute(&mut source).await;
     copied.map_err(failed)?;

@@ -1,6 +1,7 @@
 //! The open database: the writer, the readers, and the lock that excludes other processes.
 
 use std::{
+    fs,
     path::Path,
     sync::{Arc, atomic::AtomicI64},
 };
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 use sqlx::{
     Connection as _, SqliteConnection,
     query::Query,
-    sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    sqlite::{SqliteArguments, SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use super::{
@@ -54,6 +55,7 @@ impl Sqlite {
     pub(in crate::store) async fn open(url: &str, progress: &UpgradeProgress) -> Result<Self, OpenError> {
         let path = file::path(url)?;
         let lock = Mutex::new(Some(Lock::take(&path)?));
+        prepare_empty(&path).await?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -95,6 +97,19 @@ impl Sqlite {
         });
         written.await.map_err(garbled)?.map(drop)
     }
+}
+
+/// Makes an empty file one that can shrink. SQLite decides that before it writes anything else to the file
+/// (<https://www.sqlite.org/pragma.html#pragma_auto_vacuum>), also before it begins a write-ahead log.
+async fn prepare_empty(path: &Path) -> Result<(), OpenError> {
+    if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+        return Ok(());
+    }
+    let options = SqliteConnectOptions::new().filename(path).auto_vacuum(SqliteAutoVacuum::Incremental);
+    let mut file = connect(&options, path).await?;
+    let failed = |source| file::classify(path, source);
+    sqlx::query("VACUUM").execute(&mut file).await.map_err(failed)?;
+    file.close().await.map_err(failed)
 }
 
 async fn connect(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteConnection, OpenError> {

@@ -79,7 +79,7 @@ impl Copy {
         let url = format!("sqlite://{}/logkey.db", self.path().display());
         let open = store::open_reader(&store::Config { url }).await.unwrap();
         let (verifiers, key_file) = (self.key().verifiers(), self.key_file());
-        let archive = match ArchiveReader::open(&self.archive()) {
+        let archive = match ArchiveReader::in_folder(&self.archive()).await {
             Ok(archive) => archive,
             Err(error) => return vec![format!("the archive: {error}")],
         };
