@@ -9,11 +9,6 @@ use crate::aws::{InvalidS3Location, S3Location};
 const MIN_RETENTION: Duration = Duration::from_hours(24);
 /// The maximum of `audit.retention`: a hundred years.
 const MAX_RETENTION: Duration = Duration::from_hours(24 * 36_525);
-/// Former names of settings, with the names that replace them.
-const FORMER_NAMES: [(&str, &str, &str); 2] = [
-    ("archive_after", "retention", "retention = \"400d\""),
-    ("archive_dir", "archive", "archive = \"/var/lib/logkey/archive\""),
-];
 
 /// Which events move out of the store, and where to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,11 +41,6 @@ impl FromStr for ArchiveTarget {
 
 /// Reads the settings of the archive in `[audit]`.
 pub(super) fn read(audit: &Section<'_>) -> ArchiveSettings {
-    for (former, name, example) in FORMER_NAMES {
-        if audit.has(former) {
-            audit.report(former, &format!("is now called audit.{name}: write {example} instead"));
-        }
-    }
     let retention = audit.optional("retention", value::duration_within(MIN_RETENTION, MAX_RETENTION));
     let target = match audit.optional("archive", value::parsed::<ArchiveTarget>) {
         // A path is relative to the folder of the file.

@@ -12,6 +12,10 @@ use super::{
 };
 use crate::domain::nearest::nearest;
 
+/// Former names of settings, with the names that replace them.
+const FORMER_NAMES: [(&str, &str); 2] =
+    [("audit.archive_after", "audit.retention"), ("audit.archive_dir", "audit.archive")];
+
 /// One table of settings.
 #[derive(Debug)]
 pub(super) struct Section<'t> {
@@ -217,15 +221,18 @@ impl Drop for Section<'_> {
             if requested_keys.contains(&key.as_ref()) {
                 continue;
             }
+            let name = self.name_of(key);
             let advice = if key.as_ref() == "tenants_dir" {
                 "put it at the top of the file, above the first [table]".to_owned()
+            } else if let Some((_, now)) = FORMER_NAMES.iter().find(|(former, _)| *former == name) {
+                format!("it is now called {now}")
             } else {
                 match nearest(key, &requested_keys) {
                     Some(known) => format!("did you mean {}?", self.name_of(known)),
                     None => format!("expected one of {}", sorted(&requested_keys)),
                 }
             };
-            self.reader.report(node.name, format!("{} is not a setting: {advice}", self.name_of(key)));
+            self.reader.report(node.name, format!("{name} is not a setting: {advice}"));
         }
     }
 }

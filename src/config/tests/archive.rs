@@ -19,25 +19,26 @@ fn invalid_archive_settings_are_reported_with_what_to_write() {
     for (text, expected) in [
         (
             "archive_after = \"400d\"",
-            "logkey.toml:2: audit.archive_after is now called audit.retention: write retention = \"400d\" instead",
+            "audit.archive_after is not a setting: it is now called audit.retention",
         ),
-        (
-            "archive_dir = \"old\"",
-            "logkey.toml:2: audit.archive_dir is now called audit.archive: write archive = \"/var/lib/logkey/archive\" instead",
-        ),
+        ("archive_dir = \"old\"", "audit.archive_dir is not a setting: it is now called audit.archive"),
         (
             "archive = \"s3://Example/logkey\"",
-            "logkey.toml:2: audit.archive is not the URL of a bucket; expected one such as s3://example-audit/logkey",
+            "audit.archive is not the URL of a bucket; expected one such as s3://example-audit/logkey",
         ),
         (
             "retention = \"30d\"",
-            "logkey.toml:2: audit.retention has no effect without audit.archive: write archive = \"DIR\" or \"s3://BUCKET/PREFIX\"",
+            "audit.retention has no effect without audit.archive: write archive = \"DIR\" or \"s3://BUCKET/PREFIX\"",
         ),
         (
             "retention = \"1h\"\narchive = \"old\"",
-            "logkey.toml:2: audit.retention is out of range: write a duration from 1d to 36525d",
+            "audit.retention is out of range: write a duration from 24h to 876600h",
         ),
     ] {
-        assert_eq!(diagnostics_with(&format!("[audit]\n{text}\n")), [expected], "{text}");
+        let found = diagnostics_with(&format!("[audit]\n{text}\n"));
+        let [diagnostic] = &found[..] else { panic!("{text}: {found:?}") };
+        let (location, message) = diagnostic.split_once(": ").unwrap();
+        assert!(location.starts_with("logkey.toml:2"), "{diagnostic}");
+        assert_eq!(message, expected);
     }
 }
