@@ -80,8 +80,7 @@ impl ReadSampler {
         let tally = self.tally(&event);
         tally.in_window = tally.in_window.saturating_add(1);
         tally.unrecorded = tally.unrecorded.saturating_add(1);
-        let is_first = tally.in_window == 1;
-        if is_first || (tally.in_window - 1).is_multiple_of(INTERVAL) {
+        if (tally.in_window - 1).is_multiple_of(INTERVAL) {
             let count = std::mem::take(&mut tally.unrecorded);
             return Some(Event { count, ..event });
         }

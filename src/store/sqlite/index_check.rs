@@ -40,7 +40,7 @@ SELECT
 FROM json_each($1) AS row ORDER BY row.key";
 
 /// An event with the row of its batch.
-struct Event {
+struct BatchedEvent {
     event: StoredEvent,
     batch: Option<i64>,
     /// `None` if the event cannot be parsed.
@@ -72,20 +72,20 @@ pub(super) async fn after(
     let events = sqlx::query(EVENTS_SQL).bind(to_i64(seq)).bind(i64::from(limit));
     let rows = events.fetch_all(&mut *transaction).await.map_err(failed)?;
     let mut unpacker = Unpacker::new();
-    let events: Result<Vec<Event>, _> = rows.iter().map(|row| compared(row, &mut unpacker)).collect();
+    let events: Result<Vec<BatchedEvent>, _> = rows.iter().map(|row| compared(row, &mut unpacker)).collect();
     let events = events?;
-    let listings: Vec<_> = events.iter().map(Event::listing).collect();
+    let listings: Vec<_> = events.iter().map(BatchedEvent::listing).collect();
     let listed = sqlx::query(LISTED_SQL).bind(serde_json::to_string(&listings).map_err(garbled)?);
     let listed = listed.fetch_all(&mut *transaction).await.map_err(failed)?;
     transaction.rollback().await.map_err(failed)?;
     events.into_iter().zip(&listed).map(|(event, row)| event.checked(row)).collect()
 }
 
-fn compared(row: &SqliteRow, unpacker: &mut Unpacker) -> Result<Event, Unavailable> {
+fn compared(row: &SqliteRow, unpacker: &mut Unpacker) -> Result<BatchedEvent, Unavailable> {
     let event = event_rows::event(row, unpacker)?;
     let batch = row.number(7)?;
     let Some(fields) = EventFields::parse(&event.body) else {
-        return Ok(Event { event, batch, parsed: None });
+        return Ok(BatchedEvent { event, batch, parsed: None });
     };
     let id = fields.id();
     let bytes = id.map(write::blob).unwrap_or_default();
@@ -98,12 +98,12 @@ fn compared(row: &SqliteRow, unpacker: &mut Unpacker) -> Result<Event, Unavailab
         is_time_outside: !(row.number(3)?..=row.number(4)?).contains(&Some(fields.time().as_micros())),
         is_misplaced: row.required_number(8)? != 0,
     };
-    Ok(Event { event, batch, parsed: Some(parsed) })
+    Ok(BatchedEvent { event, batch, parsed: Some(parsed) })
 }
 
-// === impl Event ===
+// === impl BatchedEvent ===
 
-impl Event {
+impl BatchedEvent {
     /// The tenant, the call and the batch, as [`LISTED_SQL`] reads them.
     fn listing(&self) -> Listing<'_> {
         let tenant = self.parsed.as_ref().and_then(|parsed| parsed.tenant.as_deref());

@@ -1,7 +1,10 @@
 //! Compares events with a filter by their own bytes.
 
 use crate::{
-    domain::audit::schema::{ApiActivity, Text},
+    domain::{
+        audit::schema::{ApiActivity, Text},
+        tenant::TenantId,
+    },
     ports::EventFilter,
 };
 
@@ -32,7 +35,7 @@ pub(super) fn matches(filter: &EventFilter, body: &str) -> bool {
     let (metadata, logkey) = (&event.metadata, &event.unmapped.logkey);
     let closes = closes.map(|intent| intent.to_string());
     let texts = [
-        (tenant.as_ref().map(|tenant| tenant.as_str()), metadata.tenant_uid.as_ref().map(Text::as_str)),
+        (tenant.as_ref().map(TenantId::as_str), metadata.tenant_uid.as_ref().map(Text::as_str)),
         (correlation.as_deref(), Some(metadata.correlation_uid.as_str())),
         (action.as_deref(), Some(event.api.operation.as_str())),
         (outcome.as_deref(), event.outcome()),

@@ -96,9 +96,17 @@ impl Samples {
         if self.chance(6) {
             intent.job = Some(JobId::new_v7());
         }
-        let end = self.end(None);
+        let end = Some(self.end(None));
         let outcome = Event { kind: Kind::Outcome, via: self.via(&intent), end, ..intent.clone() };
         (intent, outcome)
+    }
+
+    /// A read that succeeds.
+    pub(super) fn read(&mut self, time: Timestamp) -> Event {
+        let action = self.pick(&Action::ALL);
+        let read = self.call(action, time);
+        let (reason, via) = (None, self.via(&read));
+        Event { kind: Kind::Read, reason, via, end: Some(self.end(None)), ..read }
     }
 
     /// One event of any kind.
@@ -111,29 +119,24 @@ impl Samples {
                     0..2 => intent,
                     2 => {
                         let failure = Some(self.pick(Reason::ALL));
-                        Event { end: self.end(failure), closes, detail: self.detail(), ..outcome }
+                        Event { end: Some(self.end(failure)), closes, detail: Some(self.detail()), ..outcome }
                     }
                     3 if self.chance(3) => {
                         let kind = Kind::Reconciled(ReconciliationResult::Effective);
-                        Event { kind, closes, detail: self.detail(), ..outcome }
+                        Event { kind, closes, detail: Some(self.detail()), ..outcome }
                     }
                     _ => Event { closes, ..outcome },
                 }
             }
-            4..7 => {
-                let action = self.pick(&Action::ALL);
-                let read = self.call(action, time);
-                let (reason, via) = (None, self.via(&read));
-                Event { kind: Kind::Read, reason, via, end: self.end(None), ..read }
-            }
+            4..7 => self.read(time),
             7 => {
                 let (action, failure) = (self.pick(&Action::ALL), Some(self.pick(Reason::ALL)));
                 let refused = self.call(action, time);
                 let count = if self.chance(4) { 57 } else { 1 };
                 let mut refusal = Event {
                     kind: Kind::Refusal,
-                    end: self.end(failure),
-                    detail: self.detail(),
+                    end: Some(self.end(failure)),
+                    detail: Some(self.detail()),
                     count,
                     ..refused
                 };
@@ -146,7 +149,7 @@ impl Samples {
             }
             8 => {
                 let acts = [AuditOperation::Start, AuditOperation::Stop, AuditOperation::Reload];
-                Event { end: self.end(None), ..Event::for_service(self.pick(&acts), time) }
+                Event { end: Some(self.end(None)), ..Event::for_service(self.pick(&acts), time) }
             }
             _ => self.finding(time),
         }
@@ -212,14 +215,14 @@ impl Samples {
         }
     }
 
-    fn end(&mut self, failure: Option<Reason>) -> Option<Completion> {
+    fn end(&mut self, failure: Option<Reason>) -> Completion {
         let latency = Duration::from_micros(300 + self.below(90_000) as u64);
         let aws_error =
             failure.map(|_| self.pick(&["AccessDeniedException", "InvalidParameterException"]).into());
-        Some(Completion { failure, aws_error, latency })
+        Completion { failure, aws_error, latency }
     }
 
-    fn detail(&mut self) -> Option<Box<str>> {
+    fn detail(&mut self) -> Box<str> {
         let all = [
             "the caller has no permission for this",
             "User: arn:aws:sts::111122223333:assumed-role/LogKeyAssociator/payments is not authorized to perform: \
@@ -228,7 +231,7 @@ impl Samples {
             "The specified log group does not exist.",
             "read back",
         ];
-        Some(self.pick(&all).into())
+        self.pick(&all).into()
     }
 
     fn finding(&mut self, time: Timestamp) -> Event {
