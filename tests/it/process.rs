@@ -218,6 +218,7 @@ async fn the_metrics_of_the_fleet_exist_from_the_start() {
     let process = Process::serve().await;
     for series in [
         "logkey_bulk_stalled_seconds 0",
+        "logkey_bulk_queue_age_seconds 0",
         "logkey_bulk_jobs{state=\"RUNNING\"} 0",
         "logkey_bulk_paused_jobs{reason=\"FAILURE_LIMIT\"} 0",
         "logkey_bulk_items_total{state=\"failed\"} 0",

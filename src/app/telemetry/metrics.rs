@@ -123,6 +123,10 @@ pub const METRICS: &[Metric] = &[
     gauge("logkey_bulk_jobs", "Bulk jobs that have not ended."),
     gauge("logkey_bulk_paused_jobs", "Paused bulk jobs."),
     gauge("logkey_bulk_stalled_seconds", "Longest time since an open bulk job made progress."),
+    gauge(
+        "logkey_bulk_queue_age_seconds",
+        "Time since the oldest running job with waiting items was started.",
+    ),
     gauge("logkey_bulk_open_items", "Items of open bulk jobs that wait or are being changed."),
     counter("logkey_bulk_items_total", "Items of bulk jobs that ended or returned to the queue."),
     gauge("logkey_bulk_streams", "Open streams of bulk jobs."),

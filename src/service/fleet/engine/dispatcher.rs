@@ -6,7 +6,13 @@ use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 use tokio::time::{self, MissedTickBehavior};
 use tracing::Instrument as _;
 
-use super::{job_run::JobRun, progress::ProgressMonitor, state::Engine, task::LocationTask, worker::Worker};
+use super::{
+    job_run::JobRun,
+    progress::{ProgressMonitor, queue_age},
+    state::Engine,
+    task::LocationTask,
+    worker::Worker,
+};
 use crate::{
     domain::{
         fleet::{ItemState, JobId, JobState, JobStatus, PauseReason, Selection},
@@ -97,7 +103,7 @@ impl Engine {
     async fn tick(self: &Arc<Self>, progress: &mut ProgressMonitor) -> Result<(), Unavailable> {
         let open = self.fleet.ports.queue.open_jobs().await?;
         self.update_states(&open);
-        report(&open, progress.observe(&open, now()));
+        report(&open, progress.observe(&open, now()), self.state.ports.clock.now());
         for job in &open {
             if let Some(transition) = self.next_transition(job) {
                 let _raced = self.fleet.ports.jobs.transition(job.id, &transition).await?;
@@ -229,9 +235,9 @@ impl Engine {
     }
 }
 
-/// Updates the gauges of jobs, of their waiting items, and of the longest time without progress.
+/// Updates the gauges of jobs, of their waiting items, of the longest time without progress, and of the queue.
 #[expect(clippy::cast_precision_loss, reason = "a gauge of at most a few million items")]
-fn report(open: &[OpenJob], stalled: Duration) {
+fn report(open: &[OpenJob], stalled: Duration, now: Timestamp) {
     for state in [JobState::Planning, JobState::Planned, JobState::Running, JobState::Paused] {
         let jobs = open.iter().filter(|job| job.status.state == state).count();
         metrics::gauge!("logkey_bulk_jobs", "state" => state.as_str()).set(jobs as f64);
@@ -245,6 +251,7 @@ fn report(open: &[OpenJob], stalled: Duration) {
         metrics::gauge!("logkey_bulk_open_items", "state" => state.as_str()).set(items as f64);
     }
     metrics::gauge!("logkey_bulk_stalled_seconds").set(stalled.as_secs_f64());
+    metrics::gauge!("logkey_bulk_queue_age_seconds").set(queue_age(open, now).as_secs_f64());
 }
 
 fn warn(error: &Unavailable, message: &'static str) {

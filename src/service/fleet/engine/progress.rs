@@ -7,7 +7,10 @@ use std::{
 };
 
 use crate::{
-    domain::fleet::{ItemCounts, JobId, JobState},
+    domain::{
+        fleet::{ItemCounts, JobId, JobState},
+        time::Timestamp,
+    },
     ports::bulk::OpenJob,
 };
 
@@ -56,6 +59,13 @@ fn has_work(job: &OpenJob) -> bool {
         | JobState::Cancelled
         | JobState::Failed => false,
     }
+}
+
+/// How long ago the oldest running job that still has waiting items was started. Zero without one.
+pub(super) fn queue_age(open: &[OpenJob], now: Timestamp) -> Duration {
+    let waits = |job: &&OpenJob| job.status.state == JobState::Running && job.counts.waiting > 0;
+    let started = open.iter().filter(waits).filter_map(|job| job.status.started);
+    started.min().map_or(Duration::ZERO, |started| now.since(started))
 }
 
 #[cfg(test)]
@@ -117,5 +127,22 @@ mod tests {
             at += minute;
         }
         assert_eq!(monitor.observe(&[found], at), minute);
+    }
+
+    #[test]
+    fn the_age_of_the_queue_is_that_of_the_oldest_job_with_waiting_items() {
+        let now = Timestamp::from_micros(0).plus(Duration::from_hours(2));
+        let started = |minutes, state, waiting| {
+            let job = running();
+            let started = Some(now.minus(Duration::from_mins(minutes)));
+            let status = JobStatus { state, started, ..job.status };
+            OpenJob { status, counts: ItemCounts { waiting, running: 1, ..ItemCounts::default() }, ..job }
+        };
+        assert_eq!(queue_age(&[], now), Duration::ZERO);
+        let ends = started(50, JobState::Running, 0);
+        let paused = started(40, JobState::Paused, 5);
+        assert_eq!(queue_age(&[ends.clone(), paused.clone()], now), Duration::ZERO);
+        let [older, newer] = [30, 20].map(|minutes| started(minutes, JobState::Running, 5));
+        assert_eq!(queue_age(&[newer, ends, older, paused], now), Duration::from_mins(30));
     }
 }
