@@ -91,6 +91,13 @@ impl Service {
         let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
         Ok(Duration::from_millis(10 * ticks.sum::<Result<u64, _>>()?))
     }
+
+    /// The memory of the process in KiB: `VmRSS:` is the current one, `VmHWM:` the peak.
+    pub(crate) fn memory(&self, field: &str) -> Outcome<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or("no such field")?;
+        Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+    }
 }
 
 /// Runs the program to its end, and returns its output.

@@ -1,7 +1,12 @@
 //! The job, in the format of each side: the seed of the embedded AWS, the settings of the service, and the
 //! accounts and policy of cloud-custodian.
 
-use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt::{Display, Write as _},
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+};
 
 use tempfile::TempDir;
 
@@ -22,6 +27,8 @@ pub(crate) struct World {
     pub(crate) accounts: Vec<String>,
     /// The number of log groups in each account.
     pub(crate) groups: usize,
+    /// The number of log groups in each account that are only for single calls.
+    single_groups: usize,
 }
 
 // === impl World ===
@@ -29,17 +36,20 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(accounts: usize, groups: u32) -> Outcome<Self> {
         let accounts = (0..accounts).map(|n| format!("{:012}", 100_000_000_000 + n)).collect();
-        Ok(Self { folder: tempfile::tempdir()?, accounts, groups: usize::try_from(groups)? })
+        let (folder, groups) = (tempfile::tempdir()?, usize::try_from(groups)?);
+        let world = Self { folder, accounts, groups, single_groups: 0 };
+        logkey(&["token", "--new-key", &world.path("keys").display().to_string()])?;
+        Ok(world)
     }
 
-    /// A token of the tenant, with a new key if there is none.
+    /// Adds log groups that no job selects.
+    pub(crate) fn with_single_groups(self, single_groups: usize) -> Self {
+        Self { single_groups, ..self }
+    }
+
+    /// A token of the tenant.
     pub(crate) fn token(&self) -> Outcome<String> {
-        let keys = self.path("keys");
-        let folder = keys.display().to_string();
-        if !keys.exists() {
-            logkey(&["token", "--new-key", &folder])?;
-        }
-        let key = format!("{folder}/es256.pem");
+        let key = self.path("keys/es256.pem").display().to_string();
         logkey(&[
             "token",
             "--key-file",
@@ -72,8 +82,13 @@ impl World {
         Ok(path)
     }
 
-    pub(crate) fn group(number: usize) -> String {
+    pub(crate) fn group(number: impl Display) -> String {
         format!("/bulk/{number}")
+    }
+
+    /// A log group that no job selects.
+    pub(crate) fn single_group(number: usize) -> String {
+        format!("/single/{number}")
     }
 
     pub(crate) fn key(account: &str) -> String {
@@ -105,6 +120,13 @@ impl World {
                 "#,
                 self.groups
             )?;
+            if self.single_groups > 0 {
+                let (name, count) = ("/single/{n}", self.single_groups);
+                write!(
+                    seed,
+                    "[[accounts.log_groups]]\nname = \"{name}\"\nregion = \"{REGION}\"\ncount = {count}\n"
+                )?;
+            }
         }
         self.write("seed.toml", &seed)
     }
@@ -147,7 +169,7 @@ impl World {
                 role_arn = "arn:aws:iam::{account}:role/{ROLE}"
                 external_id = "{EXTERNAL_ID}"
                 regions = ["{REGION}"]
-                log_groups = ["/bulk/*"]
+                log_groups = ["/bulk/*", "/single/*"]
                 kms_keys = ["{}"]
                 "#,
                 Self::key(account)
