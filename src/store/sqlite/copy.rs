@@ -2,10 +2,7 @@
 
 use std::{fs::File, path::Path};
 
-use sqlx::{
-    Connection as _, SqliteConnection,
-    sqlite::{SqliteAutoVacuum, SqliteConnectOptions},
-};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::file;
 use crate::store::error::OpenError;
@@ -19,12 +16,14 @@ pub(in crate::store) async fn copy(url: &str, to: &Path) -> Result<(), OpenError
         return Err(OpenError::Missing { path });
     }
     let failed = |source| file::classify(&path, source);
-    // The copy can shrink, also one of a file that cannot.
-    let options = SqliteConnectOptions::new()
-        .filename(&path)
-        .read_only(true)
-        .auto_vacuum(SqliteAutoVacuum::Incremental);
+    let options = SqliteConnectOptions::new().filename(&path).read_only(true);
     let mut source = SqliteConnection::connect_with(&options).await.map_err(failed)?;
+    // The copy can shrink, also that of a file which cannot. For one that can, the pragma would write to it.
+    let mode: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&mut source).await.map_err(failed)?;
+    if mode == 0 {
+        let incremental = sqlx::query("PRAGMA auto_vacuum = INCREMENTAL").execute(&mut source).await;
+        incremental.map_err(failed)?;
+    }
     let copied = sqlx::query("VACUUM INTO $1").bind(to.display().to_string()).execute(&mut source).await;
     copied.map_err(failed)?;
     source.close().await.map_err(failed)?;
