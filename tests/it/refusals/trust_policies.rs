@@ -40,10 +40,8 @@ async fn the_statements_in_every_answer_make_the_role_assumable() {
         let answers = answers(&service).await;
         answers.assert_all("ROLE_NOT_ASSUMABLE", cause);
         assert!(!answers.texts().contains("payments-external-id"), "{}", answers.texts());
-        let mut statements = match offered(&answers) {
-            Value::Array(statements) => statements,
-            statement => vec![statement],
-        };
+        let offered = offered(&answers);
+        let mut statements = offered.as_array().cloned().unwrap_or_else(|| vec![offered]);
         statements.push(statement);
         service.stop().await;
         // The external id is a secret of the operator and the tenant: they write it themselves.

@@ -34,10 +34,10 @@ pub(super) fn resume_delay(status: &Status) -> Option<Duration> {
     requested_delay(status).or(ended.then_some(RESUME_DELAY))
 }
 
-/// Whether the service gave no answer. Its own answers have no source. tonic has no better code than `UNKNOWN` for a
-/// connection that TLS ends after the handshake of the client, as with a client certificate that is missing.
+/// Whether the service gave no answer. Only a status that tonic made itself has a source. Its code depends on the moment
+/// at which the connection broke: `UNAVAILABLE`, `UNKNOWN` or `CANCELLED`.
 pub(super) fn is_broken_connection(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::Unknown) && status.source().is_some()
+    status.source().is_some()
 }
 
 pub(super) fn root_cause(status: &Status) -> String {

@@ -2,7 +2,7 @@ use std::cell::Cell;
 
 use super::*;
 
-const TIMEOUT: Duration = Duration::from_secs(360);
+const TIMEOUT: Duration = Duration::from_mins(6);
 
 fn association(key: &str, state: State) -> KeyAssociation {
     let mut association = KeyAssociation { kms_key_arn: key.to_owned(), ..KeyAssociation::default() };
