@@ -32,6 +32,8 @@ impl Callgrind {
             "--trace-children=no".to_owned(),
             // Threads take turns, so that the count does not depend on which of them wins a race.
             "--fair-sched=try".to_owned(),
+            // The start and the first calls do not count, and run much faster without counting.
+            "--instr-atstart=no".to_owned(),
             format!("--callgrind-out-file={}", path("counts")),
             format!("--log-file={}", path("log")),
             prefix(&folder),
@@ -47,15 +49,14 @@ impl Callgrind {
         }
     }
 
-    /// How many instructions all threads have executed so far.
+    /// Begins to count.
+    pub(crate) fn begin(&self) -> Outcome<()> {
+        self.ask(&["instrumentation", "on"]).map(drop)
+    }
+
+    /// How many instructions all threads have executed since the begin.
     pub(crate) fn instructions(&self) -> Outcome<u64> {
-        // `vgdb` belongs to valgrind. `callgrind_control -e` asks in the same way.
-        let output = Command::new("vgdb")
-            .arg(prefix(&self.folder))
-            .arg(format!("--pid={}", self.server.child.id()))
-            .args(["status", "internal"])
-            .output()?;
-        let status = String::from_utf8(output.stdout)?;
+        let status = self.ask(&["status", "internal"])?;
         let mut total = None;
         // `events-1: 4711` for the first thread; other lines are about its frames, as `events-1-0: 12`.
         for (thread, count) in
@@ -65,8 +66,21 @@ impl Callgrind {
                 total = Some(total.unwrap_or(0) + count.trim().parse::<u64>()?);
             }
         }
-        let error = || format!("callgrind shows no counts: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(total.ok_or_else(error)?)
+        Ok(total.ok_or_else(|| format!("callgrind shows no counts: {status}"))?)
+    }
+
+    /// Sends a command to callgrind, as `callgrind_control` does. `vgdb` belongs to valgrind.
+    fn ask(&self, command: &[&str]) -> Outcome<String> {
+        let output = Command::new("vgdb")
+            .arg(prefix(&self.folder))
+            .arg(format!("--pid={}", self.server.child.id()))
+            .args(command)
+            .output()?;
+        if !output.status.success() {
+            let error = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("vgdb {} failed: {error}", command.join(" ")).into());
+        }
+        Ok(String::from_utf8(output.stdout)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `cargo bench --bench ratios`: the service relative to a bare echo (E) and a plain forwarder (F), in one
 //! run. The program starts itself again for each server and load generator, so that each has one core and
-//! separate CPU time. With `-- --instructions` it counts the service's instructions per call instead.
+//! separate CPU time. With `-- --instructions` it counts the instructions of each call instead.
 #![expect(
     clippy::print_stdout,
     reason = "a bench prints; its processes communicate in lines on standard output"

@@ -33,9 +33,11 @@ pub(crate) const EXTERNAL_ID: &str = "external-bench";
 pub(crate) const SERVICE_KEY: &str = "AKIABENCHHUB";
 /// The key in each account.
 pub(crate) const KEY_ID: &str = "0a1b2c3d-0000-4000-8000-000000000001";
+/// The size of row 5's answer in bytes: that of a tenant with one account.
+pub(crate) const MAX_READ_ANSWER: usize = 400;
 
 /// The measured call.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rpc {
     AssociateKmsKey,
     GetCaller,

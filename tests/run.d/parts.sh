@@ -27,6 +27,7 @@ declare -A about=(
   [site]="the documentation site: mdBook builds it, and its links and those of the other documents lead somewhere"
   [helm]="the Helm chart: lint, unit tests, schemas of Kubernetes and its operators, and the settings; 20 s"
   [packages]="the deb, the rpm, the systemd unit and the Dockerfile, checked by lintian, rpm, systemd-analyze and hadolint; 1 min"
+  [cost]="the instructions of a call against benches/instructions.txt; 3 minutes, and 20 for the first build; not in all"
   [demo]="logkey demo from start to end, in 80 columns"
   [readme]="the commands of README.md, docs/grpcurl.md, docs/bulk.md and docs/rules.md, unchanged"
   [audit]="the audit log, checked by the OCSF schema, Go's sumdb and tessera's fsck"
@@ -268,6 +269,11 @@ part_site() {
   code=$?
   rm -r "$site"
   return "$code"
+}
+
+part_cost() {
+  command -v valgrind >/dev/null || debian_package valgrind || return
+  cargo bench --locked --profile cost --bench ratios -- --instructions --check benches/instructions.txt
 }
 
 part_demo() {
