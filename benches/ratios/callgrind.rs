@@ -34,6 +34,9 @@ impl Callgrind {
             "--fair-sched=try".to_owned(),
             // The start and the first calls do not count, and run much faster without counting.
             "--instr-atstart=no".to_owned(),
+            "--separate-threads=yes".to_owned(),
+            "--compress-strings=no".to_owned(),
+            "--compress-pos=no".to_owned(),
             format!("--callgrind-out-file={}", path("counts")),
             format!("--log-file={}", path("log")),
             prefix(&folder),
@@ -67,6 +70,26 @@ impl Callgrind {
             }
         }
         Ok(total.ok_or_else(|| format!("callgrind shows no counts: {status}"))?)
+    }
+
+    /// Begins to count again, at 0.
+    pub(crate) fn restart(&self) -> Outcome<()> {
+        self.ask(&["zero"]).map(drop)
+    }
+
+    /// The call graph of each thread since the last restart, as callgrind's files.
+    pub(crate) fn call_graphs(&self) -> Outcome<Vec<String>> {
+        self.ask(&["dump"])?;
+        let mut graphs = Vec::new();
+        for file in fs::read_dir(self.folder.path())? {
+            let file = file?;
+            if file.file_name().to_string_lossy().starts_with("counts.") {
+                // Names of functions in C can be in any encoding.
+                graphs.push(String::from_utf8_lossy(&fs::read(file.path())?).into_owned());
+                fs::remove_file(file.path())?;
+            }
+        }
+        Ok(graphs)
     }
 
     /// Sends a command to callgrind, as `callgrind_control` does. `vgdb` belongs to valgrind.

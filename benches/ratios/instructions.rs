@@ -14,12 +14,14 @@ use crate::{
     Outcome,
     addresses::free_addresses,
     caller::{self, Caller, Results},
+    callgraph::CallGraph,
     callgrind::Callgrind,
     issuer::{self, Issuer, Tokens},
     method::{MAX_READ_ANSWER, Rpc, SERVICE_KEY},
     record::{self, Count, Counts},
     server::{Cores, Server},
     service::{self, Tenant},
+    stages::StageTable,
 };
 
 /// Calls before the first sample: they fill the caches of tokens, credentials and policies.
@@ -30,6 +32,8 @@ const CHANGES: Samples = Samples { count: 100, calls: 3 };
 /// With the warm-up, these stay below the 2,000 failed tokens after which the service rations the
 /// verification of an address's tokens.
 const READS: Samples = Samples { count: 30, calls: 20 };
+/// How many call graphs of each row are written. The smallest one counts.
+const STAGE_SAMPLES: usize = 12;
 /// How often a row that has grown is counted again. A busy machine only ever adds to a count.
 const RECOUNTS: usize = 2;
 /// Under valgrind a call takes 50 times as long as without.
@@ -133,6 +137,32 @@ pub(crate) async fn check(file: &Path) -> Outcome<()> {
         }
     }
     record::check(file, &recorded, &counts)
+}
+
+/// Prints where the instructions of a change and of a read go.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn stages() -> Outcome<()> {
+    let bench = Bench::new()?;
+    let mut table = StageTable::default();
+    for row in all_rows(&bench.issuer).into_iter().filter(|row| row.calls.refusal.is_none()) {
+        let mut running = bench.service(&row).await?;
+        let calls = row.calls.samples.calls;
+        let mut smallest: Option<CallGraph> = None;
+        for _ in 0..STAGE_SAMPLES {
+            // Timers that became due while callgrind wrote its files.
+            row.calls.make(&mut running.caller, calls).await?;
+            running.server.restart()?;
+            row.calls.make(&mut running.caller, calls).await?;
+            let graph = CallGraph::read(&running.server.call_graphs()?)?;
+            if smallest.as_ref().is_none_or(|smallest| graph.total() < smallest.total()) {
+                smallest = Some(graph);
+            }
+        }
+        let graph = smallest.ok_or("there are no samples")?;
+        table.add(row.name, &graph, f64::from(u32::try_from(calls)?));
+    }
+    println!("{table}");
+    Ok(())
 }
 
 fn all_rows(issuer: &Issuer) -> [Row<'_>; 6] {

@@ -1,6 +1,7 @@
 //! `cargo bench --bench ratios`: the service relative to a bare echo (E) and a plain forwarder (F), in one
 //! run. The program starts itself again for each server and load generator, so that each has one core and
-//! separate CPU time. With `-- --instructions` it counts the instructions of each call instead.
+//! separate CPU time. With `-- --instructions` it counts the instructions of each call instead, and with
+//! `-- --stages` those of each stage of a call.
 #![expect(
     clippy::print_stdout,
     reason = "a bench prints; its processes communicate in lines on standard output"
@@ -11,6 +12,7 @@ mod addresses;
 mod anchors;
 mod aws;
 mod caller;
+mod callgraph;
 mod callgrind;
 #[path = "../shared/child.rs"]
 mod child;
@@ -28,6 +30,8 @@ mod rows;
 #[path = "../shared/server.rs"]
 mod server;
 mod service;
+mod stage_names;
+mod stages;
 mod start;
 mod stub;
 #[path = "../shared/sync.rs"]
@@ -57,6 +61,7 @@ fn main() -> Outcome<()> {
         ["--instructions"] => instructions::print(),
         ["--instructions", "--record", file] => instructions::record(Path::new(file)),
         ["--instructions", "--check", file] => instructions::check(Path::new(file)),
+        ["--stages"] => instructions::stages(),
         ["aws"] => report_error(aws::serve()),
         ["service", aws, folder] => report_error(service::serve(folder, *aws == "stubbed")),
         ["serve", role, rpc, settings @ ..] => report_error(anchors::serve(role, Rpc::named(rpc)?, settings)),
@@ -66,7 +71,7 @@ fn main() -> Outcome<()> {
             load::run(server.parse()?, Rpc::named(rpc)?, window, Path::new(tokens), rate)
         }
         _ => Err("usage: ratios [--row 1|2|3|4|5|13 | --window SECONDS | \
-                  --instructions [--record FILE | --check FILE]]"
+                  --instructions [--record FILE | --check FILE] | --stages]"
             .into()),
     }
 }
