@@ -28,7 +28,7 @@ impl PolicyBundle {
     /// Builds a bundle. Validates the tenant's generated policies as strictly as the operators' policies.
     pub(super) fn new(validator: &Validator, shared: &[Policy], own: Vec<GrantPolicy>) -> Self {
         let mut bundle =
-            Self { policies: Policies::new(), fact_policies: FactPolicies::default(), broken: None };
+            Self { policies: Policies::default(), fact_policies: FactPolicies::default(), broken: None };
         for policy in shared {
             bundle.add(policy);
         }
