@@ -1,5 +1,6 @@
 //! Sets up the log lines and metrics of this process, once.
 
+mod json_lines;
 mod metrics;
 
 use std::io::{self, IsTerminal as _};
@@ -8,6 +9,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use thiserror::Error;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
+use self::json_lines::{JsonLines, JsonMembers};
 pub use self::metrics::{METRICS, Metric, MetricKind};
 use crate::config::{LogFormat, Telemetry};
 
@@ -54,7 +56,7 @@ fn log_lines(settings: &Telemetry) -> Result<(), TelemetryError> {
         let colour = io::stderr().is_terminal() && colour_enabled();
         registry.with(fmt::layer().with_writer(io::stderr).with_ansi(colour)).try_init()
     } else {
-        let lines = fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(io::stderr);
+        let lines = fmt::layer().fmt_fields(JsonMembers).event_format(JsonLines).with_writer(io::stderr);
         registry.with(lines).try_init()
     };
     result.map_err(TelemetryError::Log)
