@@ -10,12 +10,13 @@ use std::{
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use metrics::{counter, histogram};
+use metrics::counter;
 use tokio_util::task::TaskTracker;
 use tonic::{Status, body::Body};
 use tracing::Instrument as _;
 
 use super::{
+    call_metrics::CallMetrics,
     client_timeout::client_timeout,
     log_sampler::{LogSampler, Sampled},
     middleware::{Middleware, Next},
@@ -53,6 +54,7 @@ pub(in crate::server) struct Trace {
     calls: TaskTracker,
     /// Decides which calls get a log line.
     lines: Arc<LogSampler>,
+    metrics: Arc<CallMetrics>,
     /// Whether `logkey_requests_total` has the tenant as a label.
     count_tenants: bool,
 }
@@ -65,7 +67,8 @@ impl Trace {
         trusted_proxies: TrustedProxies,
         calls: TaskTracker,
     ) -> Self {
-        Self { request_timeout, trusted_proxies, calls, lines: Arc::default(), count_tenants: false }
+        let (lines, metrics) = (Arc::default(), Arc::default());
+        Self { request_timeout, trusted_proxies, calls, lines, metrics, count_tenants: false }
     }
 
     /// Adds the tenant to the labels of `logkey_requests_total`.
@@ -78,7 +81,6 @@ impl Middleware for Trace {
     async fn run<S: Next>(self, mut request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
         let _in_flight = self.calls.token();
         let call = Arc::new(new_call(&request, &self));
-        let (lines, count_tenants) = (self.lines, self.count_tenants);
         request.extensions_mut().insert(Arc::clone(&call));
         let path: Box<str> = request.uri().path().into();
         // At the level `error`, so that errors name their call even if lower levels are not logged.
@@ -101,7 +103,7 @@ impl Middleware for Trace {
                 response.headers_mut().insert(REQUEST_ID, id);
             }
             mark_never_indexed(response.headers_mut());
-            log_and_count(&call, &path, response.headers(), &lines, count_tenants);
+            log_and_count(&self, &call, &path, response.headers());
             Ok(response)
         };
         run.instrument(span).await
@@ -161,7 +163,7 @@ fn action(path: &str) -> Action {
 }
 
 /// Writes the log line and the metrics of a call, except for health probes and reflection.
-fn log_and_count(call: &Call, path: &str, headers: &HeaderMap, lines: &LogSampler, count_tenants: bool) {
+fn log_and_count(trace: &Trace, call: &Call, path: &str, headers: &HeaderMap) {
     let now = Instant::now();
     let latency = now - call.received;
     let code = status::code_name(headers);
@@ -170,19 +172,13 @@ fn log_and_count(call: &Call, path: &str, headers: &HeaderMap, lines: &LogSample
     }
     let summary = &call.summary;
     let tenant = summary.principal().map(|principal| principal.tenant.as_str());
-    if count_tenants {
-        let tenant = tenant.unwrap_or_default().to_owned();
-        counter!("logkey_requests_total", "rpc" => call.action.as_str(), "code" => code, "tenant" => tenant)
-            .increment(1);
-    } else {
-        counter!("logkey_requests_total", "rpc" => call.action.as_str(), "code" => code).increment(1);
-    }
+    let label = trace.count_tenants.then(|| tenant.unwrap_or_default());
+    trace.metrics.record(call.action, code, label, latency);
     let reason = summary.reason().filter(|_| code != "OK");
     if let Some(reason) = reason {
         counter!("logkey_errors_total", "reason" => reason.as_str()).increment(1);
     }
-    histogram!("logkey_request_seconds", "rpc" => call.action.as_str()).record(latency.as_secs_f64());
-    match lines.sample(code, now) {
+    match trace.lines.sample(code, now) {
         Sampled::Own => {
             let location = summary.location();
             tracing::info!(
