@@ -419,6 +419,15 @@ async fn a_list_shows_only_what_the_tenant_may_see_page_by_page() {
     assert!(names.is_sorted() && names.windows(2).all(|pair| pair[0] != pair[1]));
 }
 
+#[tokio::test]
+async fn the_future_of_a_change_is_small() {
+    let env = env();
+    let call = call(Action::AssociateKmsKey, TIMEOUT);
+    let change = associate(env.cx(call, principal("acme", ALL)), request("/app/web"));
+    let bytes = size_of_val(&change);
+    assert!(bytes <= 8 * 1024, "{bytes} bytes: box what few changes wait for");
+}
+
 mod clocks;
 mod diagnosis;
 mod former_keys;

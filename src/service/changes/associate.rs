@@ -120,5 +120,5 @@ async fn resolve_key(
         return Ok(arn.clone());
     }
     let read = cx.authorize(GetKeyAssociation { resource: resource.clone() })?;
-    lookup::resolve_key(cx, read.access(), requested).await
+    Box::pin(lookup::resolve_key(cx, read.access(), requested)).await
 }

@@ -120,7 +120,8 @@ impl<K: KeyChange> Execution<K> {
                 ) => return Err(refused),
                 (Err(error @ Error::Aws(AwsCallError::Refused { .. })), earlier) => {
                     let explained =
-                        explain::explain_refusal(&mut self.cx, &self.authorized, error, deadline).await;
+                        Box::pin(explain::explain_refusal(&mut self.cx, &self.authorized, error, deadline))
+                            .await;
                     match earlier {
                         // No time was left to find the cause. AWS refused this attempt like the earlier one.
                         Some(earlier) if now() >= deadline => return Err(earlier),

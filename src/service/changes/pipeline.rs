@@ -34,7 +34,8 @@ pub(super) async fn execute<K: KeyChange>(
     let prepared = prepare(&mut cx, &change, &request, &resource).await;
     let prepared = cx.record_error(prepared)?;
     if request.validate_only {
-        return dry_run::finish::<K>(cx, prepared).await;
+        // Boxed like the other futures that few changes need: the future of a change is moved several times.
+        return Box::pin(dry_run::finish::<K>(cx, prepared)).await;
     }
     let changed = execution::run::<K>(cx, prepared, reservation).await;
     changed.map_err(|error| resolve::mask_as_not_found(error, &resource))
@@ -76,7 +77,7 @@ async fn prepare<K: KeyChange>(
     let requirement = K::requirement(request);
     let mut prior = prior_state::load(cx, access, resource, requirement, request.read.clone()).await?;
     if let Some(expected) = &request.expected {
-        precondition::check(cx, access, expected, prior.key()).await?;
+        Box::pin(precondition::check(cx, access, expected, prior.key())).await?;
     }
     let new_key = K::new_key(authorized.command()).map(|(key, _)| key);
     if !request.validate_only || new_key.is_none() {

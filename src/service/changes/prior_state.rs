@@ -90,12 +90,12 @@ pub(super) async fn load(
     };
     let group = match (requirement, &resource.target) {
         _ if read.is_some() => read,
-        (Requirement::Required, _) => log_groups::read_current_key(cx, access, resource).await?,
+        (Requirement::Required, _) => Box::pin(log_groups::read_current_key(cx, access, resource)).await?,
         (Requirement::BestEffort, Target::LogGroup(name))
             if !record.as_ref().is_some_and(|it| is_fresh(it, cx.ports().clock.now())) =>
         {
             let deadline = (upstream::now() + TIMEOUT).min(cx.call.deadline);
-            let read = AssertUnwindSafe(log_groups::find(cx, access, name, deadline));
+            let read = AssertUnwindSafe(Box::pin(log_groups::find(cx, access, name, deadline)));
             // The change does not depend on this read, so not even a panic in it fails the change.
             let found = read.catch_unwind().await.unwrap_or(Err(Error::Internal("a read panicked")));
             found.inspect_err(|error| tracing::debug!(%error, "the prior state was not read")).ok()
@@ -104,7 +104,7 @@ pub(super) async fn load(
     };
     let observation = match (requirement, &resource.target) {
         (Requirement::Required, Target::QueryResults) => {
-            query_results_probe::prior_results_key(cx, access, record.as_ref()).await
+            Box::pin(query_results_probe::prior_results_key(cx, access, record.as_ref())).await
         }
         (Requirement::Required | Requirement::BestEffort, _) => {
             group.as_ref().map(|group| observation(access.location(), group, now))
@@ -157,8 +157,11 @@ impl PriorState {
         let Some(record) = &self.record else { return };
         let former = replaced_key(record, new, cx.ports().clock.now()).former;
         let keys: Vec<KmsKeyArn> = former.into_iter().map(|former| former.key).collect();
+        if keys.is_empty() {
+            return;
+        }
         let deadline = (upstream::now() + TIMEOUT).min(cx.call.deadline);
-        self.health = key_health::fetch_all(cx.ports(), access, keys, deadline).await;
+        self.health = Box::pin(key_health::fetch_all(cx.ports(), access, keys, deadline)).await;
     }
 
     /// The current key. `None` if there is none, or if it is unknown.

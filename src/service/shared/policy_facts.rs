@@ -40,7 +40,7 @@ pub(in crate::service) async fn authorize_with_facts<C: Command + Clone>(
     let read = cx.authorize(GetKeyAssociation { resource: resource.clone() })?;
     let guard =
         if required.previous_key.is_empty() { None } else { Some(lock_resource(cx, None, resource).await?) };
-    let facts = load_facts(cx, &required, read.access(), command.key(), resource).await?;
+    let facts = Box::pin(load_facts(cx, &required, read.access(), command.key(), resource)).await?;
     Ok((cx.authorize_with(&facts, command)?, guard))
 }
 
