@@ -4,7 +4,10 @@
 use std::{fs, path::Path};
 
 use logkey::{
-    app::{AdminPort, App, Listeners, telemetry},
+    app::{
+        AdminPort, App, Listeners,
+        telemetry::{self, ProcessTelemetry},
+    },
     config::{EmptyEnv, Settings, join_diagnostics},
     proto::{
         GetCallerRequest, GetCallerResponse, GetOnboardingRequest, GetOnboardingResponse, TestAccessRequest,
@@ -77,7 +80,7 @@ pub(crate) async fn echo() -> Outcome<()> {
 pub(crate) async fn service(folder: &str) -> Outcome<()> {
     let settings = Settings::load(&Path::new(folder).join("logkey.toml"), &EmptyEnv);
     let settings = settings.map_err(|diagnostics| join_diagnostics(&diagnostics))?;
-    let metrics = telemetry::init(&settings.telemetry)?;
+    let ProcessTelemetry { metrics, log: _log } = telemetry::init(&settings.telemetry)?;
     let app = App::start(settings, None).await?;
     let free = || TcpListener::bind("127.0.0.1:0");
     let listeners = Listeners { grpc: free().await?, admin: AdminPort::serve(free().await?, Some(metrics)) };

@@ -3,7 +3,10 @@
 use std::{fmt::Write as _, fs, net::SocketAddr, path::Path, sync::Arc};
 
 use logkey::{
-    app::{AdminPort, App, AwsPorts, Listeners, telemetry},
+    app::{
+        AdminPort, App, AwsPorts, Listeners,
+        telemetry::{self, ProcessTelemetry},
+    },
     config::{EmptyEnv, Settings, join_diagnostics},
 };
 use tokio::net::TcpListener;
@@ -33,7 +36,7 @@ pub(crate) struct Tenant {
 pub(crate) async fn serve(folder: &str, stubbed: bool) -> Outcome<()> {
     let settings = Settings::load(&Path::new(folder).join("logkey.toml"), &EmptyEnv);
     let settings = settings.map_err(|diagnostics| join_diagnostics(&diagnostics))?;
-    let metrics = telemetry::init(&settings.telemetry)?;
+    let ProcessTelemetry { metrics, log: _log } = telemetry::init(&settings.telemetry)?;
     let upstream = stubbed.then(|| {
         let aws = Arc::new(StubbedAws);
         AwsPorts {

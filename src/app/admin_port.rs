@@ -5,11 +5,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::maintenance;
+use super::{
+    maintenance,
+    telemetry::{CurrentLabels, Recorder},
+};
 use crate::{
     ports::upgrade::UpgradeProgress,
     server::{
@@ -21,6 +23,7 @@ use crate::{
 /// The running admin port, with the readiness that it reports.
 pub struct AdminPort {
     readiness: Arc<Readiness>,
+    metrics: Option<Recorder>,
     limits: Arc<OnceLock<Render>>,
     stop: CancellationToken,
     served: JoinHandle<io::Result<()>>,
@@ -32,7 +35,7 @@ pub struct AdminPort {
 impl AdminPort {
     /// Answers probes on this listener at once. `metrics` renders `/metrics`.
     #[must_use]
-    pub fn serve(listener: TcpListener, metrics: Option<PrometheusHandle>) -> Self {
+    pub fn serve(listener: TcpListener, metrics: Option<Recorder>) -> Self {
         let (readiness, limits, stop) = (Readiness::starting(), Arc::default(), CancellationToken::new());
         let upkeep = vec![
             tokio::spawn(Arc::clone(&readiness).run()),
@@ -40,11 +43,14 @@ impl AdminPort {
         ];
         let admin = Admin {
             readiness: Arc::clone(&readiness),
-            metrics: Arc::new(move || metrics.as_ref().map(render).unwrap_or_default()),
+            metrics: {
+                let metrics = metrics.clone();
+                Arc::new(move || metrics.as_ref().map(Recorder::render).unwrap_or_default())
+            },
             limits: Arc::clone(&limits),
         };
         let served = tokio::spawn(admin::run(listener, admin, stop.clone().cancelled_owned()));
-        Self { readiness, limits, stop, served, upkeep }
+        Self { readiness, metrics, limits, stop, served, upkeep }
     }
 
     /// Where the store says how far its upgrade is.
@@ -58,13 +64,17 @@ impl AdminPort {
         Arc::clone(&self.readiness)
     }
 
-    /// The start is done: from now on, these checks decide whether the service is ready, and `limits` renders
-    /// `/limits`.
+    /// The start is done: from now on, these checks decide whether the service is ready, `limits` renders
+    /// `/limits`, and `/metrics` has only the series of `labels`.
     pub(super) fn begin_serving(
         &self,
         checks: impl Fn() -> Findings + Send + Sync + 'static,
         limits: Render,
+        labels: impl Fn() -> Vec<CurrentLabels> + Send + Sync + 'static,
     ) {
+        if let Some(metrics) = &self.metrics {
+            metrics.limit_labels(labels);
+        }
         // The admin port belongs to one service, which starts once.
         drop(self.limits.set(limits));
         self.readiness.begin_serving(checks);
@@ -80,12 +90,6 @@ impl AdminPort {
         self.stop.cancel();
         self.served.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
     }
-}
-
-/// Renders the metrics, with those of the process as they are now.
-fn render(metrics: &PrometheusHandle) -> String {
-    metrics_process::Collector::default().collect();
-    metrics.render()
 }
 
 impl fmt::Debug for AdminPort {

@@ -5,8 +5,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use metrics_exporter_prometheus::PrometheusHandle;
-
+use super::telemetry::Recorder;
 use crate::{
     aws::Aws,
     domain::{
@@ -149,9 +148,9 @@ pub(super) async fn run_coverage_gauges(store: Arc<dyn CoverageStore>, interval:
     }
 }
 
-/// Moves latency samples into their histograms, as long as the service runs. Without this, the recorder keeps
-/// every sample until somebody reads the metrics, which may be never.
-pub(super) async fn run_metrics_upkeep(metrics: Option<PrometheusHandle>) {
+/// Keeps the metrics small and complete, as long as the service runs. Without this, the recorder keeps every
+/// latency sample until somebody reads the metrics, which may be never.
+pub(super) async fn run_metrics_upkeep(metrics: Option<Recorder>) {
     let Some(metrics) = metrics else { return };
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
     loop {

@@ -12,6 +12,7 @@ use super::{
     maintenance::{self, Reconciler},
     rules::RuleTasks,
     service::{App, Listeners},
+    telemetry::CurrentLabels,
 };
 use crate::{
     audit::PendingChangeReader,
@@ -100,7 +101,7 @@ impl App {
         };
         let config = self.settings.server.grpc.clone();
         let drain = config.drain_timeout;
-        admin.begin_serving(self.readiness_checks(), self.limits_json());
+        admin.begin_serving(self.readiness_checks(), self.limits_json(), self.current_labels());
         let result = server::run(grpc, config, services, shutdown).await;
 
         rules.stop().await;
@@ -169,6 +170,22 @@ impl App {
                 .chain(limits.map(impaired(Component::Limits)))
                 .chain(aws.as_ref().and_then(|aws| aws.problem()).map(impaired(Component::Aws)));
             Findings { impairments: impairments.collect(), notes: note.into_iter().collect() }
+        }
+    }
+
+    /// The issuers and accounts of the current settings. Series of others are not rendered.
+    fn current_labels(&self) -> impl Fn() -> Vec<CurrentLabels> + Send + Sync + 'static {
+        let current = Arc::clone(&self.current);
+        move || {
+            let snapshot = current.load();
+            let issuers = snapshot.authn.issuer_names().map(str::to_owned).collect();
+            let tenants = snapshot.tenants.0.iter();
+            let accounts =
+                tenants.flat_map(|tenant| &tenant.accounts).map(|grant| grant.account.to_string()).collect();
+            vec![
+                CurrentLabels { label: "issuer", values: issuers },
+                CurrentLabels { label: "account", values: accounts },
+            ]
         }
     }
 

@@ -1,21 +1,37 @@
 //! Sets up the log lines and metrics of this process, once.
 
 mod json_lines;
+mod log_writer;
 mod metrics;
+mod recorder;
 
 use std::io::{self, IsTerminal as _};
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use thiserror::Error;
+use tracing_appender::non_blocking::NonBlocking;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use self::json_lines::{JsonLines, JsonMembers};
-pub use self::metrics::{METRICS, Metric, MetricKind};
+pub use self::{
+    log_writer::LogWriter,
+    metrics::{METRICS, Metric, MetricKind},
+    recorder::{CurrentLabels, Recorder},
+};
 use crate::config::{LogFormat, Telemetry};
 
 /// The upper bounds of the buckets of every latency histogram, in seconds.
 const LATENCIES: [f64; 14] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0];
+
+/// The log lines and metrics of this process.
+#[derive(Debug)]
+pub struct ProcessTelemetry {
+    /// Renders the metrics.
+    pub metrics: Recorder,
+    /// Writes the last lines when it is dropped. Keep it until the process ends.
+    pub log: LogWriter,
+}
 
 /// Why telemetry cannot be set up.
 #[derive(Debug, Error)]
@@ -28,22 +44,24 @@ pub enum TelemetryError {
     Log(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sends log lines to standard error and records metrics. Returns the handle that renders the metrics.
+/// Sends log lines to standard error and records metrics.
 ///
 /// # Errors
 ///
 /// [`TelemetryError`] if this process already did so.
-pub fn init(settings: &Telemetry) -> Result<PrometheusHandle, TelemetryError> {
-    log_lines(settings)?;
+pub fn init(settings: &Telemetry) -> Result<ProcessTelemetry, TelemetryError> {
+    let (writer, log) = LogWriter::start(io::stderr());
+    log_lines(settings, writer)?;
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &LATENCIES)
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(TelemetryError::Metrics)?;
     metrics::register(settings.tenant_label);
-    Ok(handle)
+    let metrics = Recorder::new(handle, log.lost_lines());
+    Ok(ProcessTelemetry { metrics, log })
 }
 
-fn log_lines(settings: &Telemetry) -> Result<(), TelemetryError> {
+fn log_lines(settings: &Telemetry, writer: NonBlocking) -> Result<(), TelemetryError> {
     // The filter is valid: `config` checked it.
     let filter = EnvFilter::try_new(&*settings.log_level).unwrap_or_else(|_checked| EnvFilter::new("info"));
     let human = match settings.log_format {
@@ -54,9 +72,9 @@ fn log_lines(settings: &Telemetry) -> Result<(), TelemetryError> {
     let registry = tracing_subscriber::registry().with(filter);
     let result = if human {
         let colour = io::stderr().is_terminal() && colour_enabled();
-        registry.with(fmt::layer().with_writer(io::stderr).with_ansi(colour)).try_init()
+        registry.with(fmt::layer().with_writer(writer).with_ansi(colour)).try_init()
     } else {
-        let lines = fmt::layer().fmt_fields(JsonMembers).event_format(JsonLines).with_writer(io::stderr);
+        let lines = fmt::layer().fmt_fields(JsonMembers).event_format(JsonLines).with_writer(writer);
         registry.with(lines).try_init()
     };
     result.map_err(TelemetryError::Log)

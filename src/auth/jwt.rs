@@ -42,6 +42,11 @@ enum Rejection {
 // === impl JwtAuthn ===
 
 impl JwtAuthn {
+    /// The names of the issuers.
+    pub fn issuer_names(&self) -> impl Iterator<Item = &str> {
+        self.issuers.values().map(|issuer| &*issuer.name)
+    }
+
     /// The time since each issuer's keys were fetched, for the issuers whose keys ever were.
     pub fn key_ages(&self) -> impl Iterator<Item = (&str, std::time::Duration)> {
         self.issuers.values().filter_map(|issuer| Some((&*issuer.name, issuer.keys.age()?)))

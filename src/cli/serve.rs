@@ -11,7 +11,8 @@ use tokio::{
 use super::{config_file::ConfigFile, service_manager};
 use crate::{
     app::{
-        AdminPort, App, Listeners, descriptors, telemetry,
+        AdminPort, App, Listeners, descriptors,
+        telemetry::{self, ProcessTelemetry},
         watch::{self, Fingerprints},
     },
     config::{ProcessEnv, Settings, join_diagnostics},
@@ -48,7 +49,7 @@ pub(super) async fn run(args: ServeArgs) -> ExitCode {
 
 async fn serve(mut settings: Settings, config: PathBuf) -> Result<(), Box<dyn Error>> {
     let fingerprints = Fingerprints::of(settings.files.clone());
-    let metrics = telemetry::init(&settings.telemetry)?;
+    let ProcessTelemetry { metrics, log: _log } = telemetry::init(&settings.telemetry)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }

@@ -10,8 +10,12 @@ use std::{
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
+use tower_http::limit::RequestBodyLimitLayer;
 
 use super::readiness::Readiness;
+
+/// The maximum length of a request's body. No endpoint reads one.
+const MAX_BODY_BYTES: usize = 1_024;
 
 /// Renders a text when somebody asks for it.
 pub type Render = Box<dyn Fn() -> String + Send + Sync>;
@@ -43,6 +47,7 @@ pub async fn run(
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/limits", get(limits))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
         .with_state(admin);
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, io::Read as _, process::Stdio};
 
 use logkey::{
-    app::telemetry::METRICS,
+    app::telemetry::{METRICS, MetricKind},
     domain::{call::Action, reason::Reason},
 };
 use serde_json::Value;
@@ -149,6 +149,13 @@ async fn every_metric_has_a_help_text_and_closed_sets_exist_at_zero() {
     let count = |start: &str| metrics.lines().filter(|line| line.starts_with(start)).count();
     assert_eq!(count("logkey_requests_total{"), (Action::ALL.len() + 1) * CODES);
     assert_eq!(count("logkey_errors_total{"), Reason::ALL.len());
+    let counters = METRICS.iter().filter(|metric| metric.kind == MetricKind::Counter);
+    // There is no event queue, and no sink.
+    let absent =
+        |name: &str| name.starts_with("logkey_group_event") || name.starts_with("logkey_audit_sink_");
+    let missing: Vec<&str> =
+        counters.map(|metric| metric.name).filter(|name| !typed.contains(name) && !absent(name)).collect();
+    assert!(missing.is_empty(), "these counters do not exist from the start: {missing:?}");
     for series in [
         "logkey_ready 1",
         "logkey_leader 1",

@@ -9,6 +9,7 @@ mod memory;
 mod other_writers;
 mod page_tokens;
 mod systemd;
+mod telemetry;
 mod upgrade;
 mod watching;
 

@@ -85,6 +85,7 @@ pub const METRICS: &[Metric] = &[
     gauge("logkey_jwks_age_seconds", "Time since the issuer's keys were fetched."),
     gauge("logkey_jwks_unusable_keys", "Keys in the issuer's key set that the service cannot use."),
     counter("logkey_key_observations_dropped_total", "Key observations dropped because the buffer was full."),
+    counter("logkey_log_lines_lost_total", "Log lines that were lost because nobody read standard error."),
     counter("logkey_reloads_total", "Reloads of changed settings."),
     gauge("logkey_settings_unwatched_folders", "Folders of settings files without file system events."),
     gauge("logkey_coverage_resources", "Log groups by how they count in GetCoverage."),
@@ -166,7 +167,7 @@ const CLOSED_SETS: &[ClosedSet] = &[
             "tenant_rate",
         ],
     ),
-    ("logkey_aws_budget_refused_total", "service", &["iam", "kms", "sts"]),
+    ("logkey_aws_budget_refused_total", "service", &["iam", "kms", "servicequotas", "sts"]),
     ("logkey_service_quotas_total", "outcome", &["failed", "read", "refused"]),
     ("logkey_query_results_verified_total", "outcome", &["shown", "unknown"]),
     ("logkey_reloads_total", "outcome", &["refused", "taken"]),
@@ -183,6 +184,8 @@ const PLAIN_COUNTERS: &[&str] = &[
     "logkey_audit_sequencer_failures_total",
     "logkey_audit_stalls_total",
     "logkey_key_observations_dropped_total",
+    "logkey_limit_backend_errors_total",
+    "logkey_log_lines_lost_total",
 ];
 
 /// Describes every metric, and registers the closed sets of labels at 0.

@@ -197,6 +197,7 @@ async fn metrics_show_whether_redis_answers() {
     let before = live.metric("logkey_limit_backend_errors_total").await;
     redis.end();
     until(async || is_close(live.metric("logkey_limit_backend_up").await, 0.0)).await;
+    until(async || is_close(live.metric("logkey_impaired{component=\"limits\"}").await, 1.0)).await;
     until(async || {
         caller.who_am_i().await.unwrap();
         live.metric("logkey_limit_backend_errors_total").await > before
