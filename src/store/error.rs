@@ -37,6 +37,14 @@ pub enum OpenError {
         /// The database file, or the server and database.
         path: PathBuf,
     },
+    /// During a copy, the service wrote so much that the copy would keep its write-ahead log from being emptied.
+    #[error(
+        "the copy of {path} was stopped, because the service wrote more than 1 GiB meanwhile and cannot empty its write-ahead log before the copy ends; try again when it writes less, or archive old events first"
+    )]
+    WrittenTooFast {
+        /// The database file.
+        path: PathBuf,
+    },
     /// The file is not a database, or it is damaged.
     #[error(
         "the store {path} is not a logkey database, or it is damaged; restore it from a backup, or set [store] url to a new file and keep this one for analysis"

@@ -9,6 +9,7 @@ mod event_reader;
 mod event_rows;
 mod events;
 mod file;
+mod guest;
 mod history;
 mod index_check;
 mod lifecycle;

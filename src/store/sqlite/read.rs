@@ -14,7 +14,7 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePoolOptions, SqliteRow},
 };
 
-use super::{error::failed, file, wal::ReadGate};
+use super::{error::failed, file, guest::GiveWay, wal::ReadGate};
 use crate::{
     ports::Unavailable,
     store::{
@@ -34,6 +34,8 @@ const ROWS_AHEAD: usize = 1024;
 pub(in crate::store) struct Reader {
     pool: SqlitePool,
     pub(super) gate: Arc<ReadGate>,
+    /// For a process beside the one that writes.
+    guest: Option<Arc<GiveWay>>,
     /// The sequence number before which this process found every intent closed. With it, only the first
     /// search reads the whole log.
     reconciled_before: Arc<AtomicI64>,
@@ -52,7 +54,8 @@ impl Reader {
         if !path.exists() {
             return Err(OpenError::Missing { path });
         }
-        let reader = Self::from_options(SqliteConnectOptions::new().filename(&path).read_only(true));
+        let mut reader = Self::from_options(SqliteConnectOptions::new().filename(&path).read_only(true));
+        reader.guest = Some(Arc::new(GiveWay::new(&path)));
         file::readable(&reader.pool, &path).await?;
         Ok(reader)
     }
@@ -72,7 +75,8 @@ impl Reader {
             let gate = Arc::clone(&watched);
             Box::pin(async move { gate.watch(connection).await })
         });
-        Self { pool: pool.connect_lazy_with(options), gate, reconciled_before: Arc::default() }
+        let pool = pool.connect_lazy_with(options);
+        Self { pool, gate, guest: None, reconciled_before: Arc::default() }
     }
 
     /// All rows of a query. Every read goes through here.
@@ -80,13 +84,22 @@ impl Reader {
         &self,
         query: Query<'_, Sqlite, SqliteArguments>,
     ) -> Result<Vec<SqliteRow>, Unavailable> {
+        self.give_way().await;
         let _read = self.gate.begin_read().await;
         query.fetch_all(&self.pool).await.map_err(failed)
     }
 
     /// A transaction, in which every statement reads the same state.
     pub(super) async fn begin(&self) -> Result<sqlx::Transaction<'static, Sqlite>, Unavailable> {
+        self.give_way().await;
         self.pool.begin().await.map_err(failed)
+    }
+
+    /// Lets the writer of another process empty its write-ahead log.
+    async fn give_way(&self) {
+        if let Some(guest) = &self.guest {
+            guest.to_writer().await;
+        }
     }
 
     /// The sequence number before which this process found every intent closed.

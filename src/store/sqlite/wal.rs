@@ -30,10 +30,12 @@ pub(super) const MAX_WAL: u64 = 32 << 20;
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the length is measured, also without writes.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The delay after an attempt that failed, because another program reads the file.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// The delay after an attempt that failed, because another program reads the file. Each further delay is twice
+/// as long, up to the maximum.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// After so many instructions of SQLite's machine, a read looks whether it has to end.
-const INSTRUCTIONS: i32 = 10_000;
+pub(super) const INSTRUCTIONS: i32 = 10_000;
 
 /// Waits only briefly for readers of other processes, because the writer waits meanwhile.
 const SHORT_TIMEOUT_SQL: &str = "PRAGMA busy_timeout = 50";
@@ -107,12 +109,23 @@ impl WalMeter {
     }
 }
 
-/// Starts the task for the store in this file. Needs a runtime.
-pub(super) fn spawn(database: &Path, writer: &Arc<Writer>, gate: Arc<ReadGate>) -> Arc<WalMeter> {
+/// The path of the write-ahead log of this database file.
+pub(super) fn path(database: &Path) -> PathBuf {
     let mut wal = fs::canonicalize(database).unwrap_or_else(|_gone| database.to_owned()).into_os_string();
     wal.push("-wal");
+    wal.into()
+}
+
+/// The length of the write-ahead log in bytes.
+pub(super) fn length(wal: &Path) -> u64 {
+    fs::metadata(wal).map_or(0, |file| file.len())
+}
+
+/// Starts the task for the store in this file. Needs a runtime.
+pub(super) fn spawn(database: &Path, writer: &Arc<Writer>, gate: Arc<ReadGate>) -> Arc<WalMeter> {
     let meter = Arc::new(WalMeter::default());
-    let task = WalTask { wal: wal.into(), writer: Arc::downgrade(writer), gate, meter: Arc::clone(&meter) };
+    let task =
+        WalTask { wal: path(database), writer: Arc::downgrade(writer), gate, meter: Arc::clone(&meter) };
     tokio::spawn(task.run());
     meter
 }
@@ -122,24 +135,31 @@ pub(super) fn spawn(database: &Path, writer: &Arc<Writer>, gate: Arc<ReadGate>) 
 impl WalTask {
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and no file has 2^53 bytes")]
     async fn run(self) {
+        let mut retry_after = RETRY_AFTER;
         loop {
             // After the interval or a notification, the length is measured.
             drop(timeout(INTERVAL, self.meter.long.notified()).await);
             let Some(writer) = self.writer.upgrade() else { return };
-            let length = fs::metadata(&self.wal).map_or(0, |file| file.len());
+            let length = length(&self.wal);
             metrics::gauge!("logkey_store_wal_bytes").set(length as f64);
             if length < MAX_WAL {
                 continue;
             }
             let emptied = self.gate.without_reads(empty(&writer)).await;
             drop(writer);
-            if !emptied.unwrap_or_default() {
+            if emptied.unwrap_or_default() {
+                retry_after = RETRY_AFTER;
+                continue;
+            }
+            // The commands of this program give way after a moment.
+            if retry_after > RETRY_AFTER {
                 tracing::warn!(
                     bytes = length,
                     "the write-ahead log of the store cannot be emptied: another program reads the database file"
                 );
-                tokio::time::sleep(RETRY_AFTER).await;
             }
+            tokio::time::sleep(retry_after).await;
+            retry_after = retry_after.saturating_mul(2).min(MAX_RETRY_AFTER);
         }
     }
 }
