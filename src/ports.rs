@@ -12,6 +12,7 @@ pub mod group_events;
 pub mod history;
 pub mod limit;
 pub mod log_files;
+pub mod page_keys;
 pub mod queries;
 pub mod quotas;
 pub mod rules;

@@ -14,6 +14,7 @@ mod key_queries;
 mod key_rows;
 mod migrate;
 mod open;
+mod page_keys;
 mod postgres;
 mod removal;
 mod requests;

@@ -10,6 +10,7 @@ mod fixture;
 mod group_events;
 mod history;
 mod log;
+mod page_keys;
 mod queries;
 mod quotas;
 mod rules;
@@ -24,6 +25,7 @@ pub use self::{
     group_events::FakeGroupEvents,
     history::FakeHistory,
     log::FakeLog,
+    page_keys::FakePageKeys,
     queries::FakeQueries,
     quotas::FakeQuotas,
     rules::FakeRules,

@@ -8,7 +8,7 @@ use super::{build_snapshot::BuildError, sinks::SinksError};
 use crate::{
     audit::{checkpoint::KeyError, sequencer::Corruption},
     limit::redis::InvalidRedisUrl,
-    ports::AuditUnavailable,
+    ports::{AuditUnavailable, Unavailable},
     server::{ServeError, TlsError},
     store::OpenError,
 };
@@ -40,6 +40,9 @@ pub enum StartError {
     /// The first event could not be written.
     #[error("the audit log cannot be written")]
     Audit(#[source] AuditUnavailable),
+    /// The keys of page tokens could not be read or stored.
+    #[error("the keys of page tokens cannot be stored")]
+    PageKeys(#[source] Unavailable),
     /// The settings use something that this release does not contain.
     #[error("{0} is not available in this release")]
     Missing(&'static str),

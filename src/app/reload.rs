@@ -17,7 +17,7 @@ use crate::{
     config::{Diagnostic, Settings, join_diagnostics},
     domain::{audit::AuditOperation, error_chain::error_chain, plural::plural, reason::Reason},
     limit::LocalUpstreamLimiter,
-    ports::{AuditUnavailable, Clock},
+    ports::{AuditUnavailable, Clock, page_keys::PageKeyStore},
     server::Tls,
     service::PageTokens,
 };
@@ -36,6 +36,7 @@ pub struct Reloader {
     pub(super) journal: Arc<Journal>,
     pub(super) keys: KeyChange,
     pub(super) page_tokens: Arc<PageTokens>,
+    pub(super) page_keys: Arc<dyn PageKeyStore>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -102,6 +103,12 @@ impl Reloader {
         if key.verifiers() == previous_keys {
             return Ok(String::new());
         }
+        let (secrets, now) = (key.page_token_secrets(), self.clock.now());
+        let installed = timeout(RECORD_TIMEOUT, self.page_tokens.install(&*self.page_keys, &secrets, now));
+        let installed = installed.await.map_err(|_elapsed| "the store does not respond".to_owned());
+        installed
+            .and_then(|installed| installed.map_err(|error| error_chain(&error)))
+            .map_err(|error| format!("the keys of page tokens cannot be stored: {error}"))?;
         if let Some(rotation) = self.keys.rotation(&key) {
             let recorded = timeout(RECORD_TIMEOUT, rotation::record(&*self.journal, &*self.clock, &rotation));
             let recorded = recorded.await.unwrap_or(Err(AuditUnavailable(None)));
@@ -110,7 +117,6 @@ impl Reloader {
             })?;
         }
         let signers = key.verifiers().join(" and ");
-        self.page_tokens.replace(&key.page_token_secrets(), self.clock.now());
         self.keys.use_key(key).await;
         Ok(format!("; checkpoints are signed by {signers}"))
     }

@@ -12,7 +12,10 @@ use crate::{
     config::Settings,
     domain::time::Timestamp,
     limit::{LocalQuota, LocalUpstreamLimiter, QuotaDiscoverer, redis::RedisBackend},
-    ports::{ArchivedEvents, Clock, ClosableStore, EventReader, Leadership, TenantQuota, store::StoreSpace},
+    ports::{
+        ArchivedEvents, Clock, ClosableStore, EventReader, Leadership, TenantQuota, page_keys::PageKeyStore,
+        store::StoreSpace,
+    },
     server::Tls,
     service::{AuditQueries, CoverageQueries, Fleet, PageTokens, ServiceState},
 };
@@ -40,6 +43,7 @@ pub struct App {
     pub(super) backend: Option<Arc<RedisBackend>>,
     pub(super) state: Arc<ServiceState>,
     pub(super) page_tokens: Arc<PageTokens>,
+    pub(super) page_keys: Arc<dyn PageKeyStore>,
     pub(super) reads: AuditQueries,
     pub(super) fleet: Fleet,
     pub(super) coverage: CoverageQueries,
@@ -76,6 +80,7 @@ impl App {
             journal: Arc::clone(&self.journal),
             keys: self.sequencer.key_change(),
             page_tokens: Arc::clone(&self.page_tokens),
+            page_keys: Arc::clone(&self.page_keys),
             clock: Arc::clone(&self.clock),
         }
     }

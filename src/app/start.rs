@@ -20,6 +20,7 @@ use crate::{
     ports::{
         Clock,
         coverage::CoverageStore,
+        page_keys::PageKeyStore,
         quotas::{QuotaDiscovery, QuotaDiscoveryDisabled},
         tree::TreeStore,
         upgrade::UpgradeProgress,
@@ -56,15 +57,13 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tls = settings.server.tls.clone().map(Tls::load).transpose().map_err(StartError::Tls)?;
         // Only the snapshot holds what a reload replaces.
-        let tenants = Arc::new(mem::take(&mut settings.tenants));
-        let policy = mem::take(&mut settings.policy);
-        let auth = settings.auth.clone();
-        let first = build_snapshot::build(auth, tenants, &policy, Arc::clone(&clock))?;
+        let (tenants, policy) = (Arc::new(mem::take(&mut settings.tenants)), mem::take(&mut settings.policy));
+        let first = build_snapshot::build(settings.auth.clone(), tenants, &policy, Arc::clone(&clock))?;
         let current = Arc::new(SnapshotHolder::new(first));
         let store = open_store(&settings, upgrade).await?;
         let (fleet_ports, key) = (fleet_ports(&store), log_key(&settings, &*store.tree).await?);
         let (log, monitored) = (Arc::clone(&store.log), Arc::new(MonitoredTreeStore::new(store.tree)));
-        let page_tokens = Arc::new(PageTokens::new(&key.page_token_secrets()));
+        let page_tokens = page_tokens(&*store.page_keys, &key, &*clock).await?;
         let checked = Sequencer::check(log, monitored.clone(), Arc::clone(&clock), key).await;
         let checked = checked.map_err(StartError::Log)?;
         let (tagger, config) = (checked.tagger(), settings.audit.journal.clone());
@@ -149,6 +148,7 @@ impl App {
             backend,
             state,
             page_tokens,
+            page_keys: store.page_keys,
             reads,
             fleet,
             coverage,
@@ -196,6 +196,19 @@ fn fleet_parts(
     let queries = CoveragePorts { store: Arc::clone(&coverage), rules: Arc::clone(&ports.rules) };
     let fleet = Fleet::new(FleetPorts { coverage, ..ports }, settings.fleet.settings.clone());
     FleetParts { fleet, coverage: CoverageQueries::new(queries) }
+}
+
+/// The keys of page tokens. They are stored before the log is signed with a new key, because `rotate-key --end`
+/// can then remove the former one.
+async fn page_tokens(
+    store: &dyn PageKeyStore,
+    key: &SigningKey,
+    clock: &dyn Clock,
+) -> Result<Arc<PageTokens>, StartError> {
+    let secrets = key.page_token_secrets();
+    let tokens = PageTokens::new(&secrets);
+    tokens.install(store, &secrets, clock.now()).await.map_err(StartError::PageKeys)?;
+    Ok(Arc::new(tokens))
 }
 
 /// The parts of the store that the fleet uses.

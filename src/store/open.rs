@@ -4,13 +4,15 @@ use std::{fmt, path::Path, sync::Arc};
 
 use super::{
     batch_loader::BatchedKeyHistory, bulk::BulkTables, config::Config, coverage::CoverageTables,
-    error::OpenError, postgres, rules::RuleTables, sqlite, transaction::Transactions,
+    error::OpenError, page_keys::PageKeyTable, postgres, rules::RuleTables, sqlite,
+    transaction::Transactions,
 };
 use crate::ports::{
     ArchivedEvents, ClosableStore, EventReader, EventStore, IdempotencyStore, KeyHistoryReader,
     KeyHistoryWriter, Leadership, LogReplacement, SinkStore, TreeStore,
     bulk::{BulkJobs, BulkQueue},
     coverage::CoverageStore,
+    page_keys::PageKeyStore,
     rules::{RepairLog, RuleSchedule, RuleStore},
     store::StoreSpace,
     upgrade::UpgradeProgress,
@@ -64,6 +66,8 @@ pub struct Store {
     pub rule_schedule: Arc<dyn RuleSchedule>,
     /// Keeps the repairs of resources.
     pub repairs: Arc<dyn RepairLog>,
+    /// Keeps the keys of page tokens after their removal from the key file.
+    pub page_keys: Arc<dyn PageKeyStore>,
 }
 
 /// All ports of a store combined.
@@ -160,6 +164,7 @@ impl Store {
             rules: rules.clone(),
             rule_schedule: rules.clone(),
             repairs: rules,
+            page_keys: Arc::new(PageKeyTable(Arc::clone(store))),
             events: store.clone(),
             log: store.clone(),
             tree: store.clone(),

@@ -8,6 +8,7 @@ use crate::{
     app::SystemClock,
     audit::{self, Journal, Sequencer, archive::ArchiveInputs, checkpoint::SigningKey, rotation},
     ports::{AuditTree, Clock, EventFilter, EventReader, LeadershipStatus},
+    service::PageTokens,
     store::{self, Store},
 };
 
@@ -29,6 +30,9 @@ impl StandaloneSequencer {
         let key = SigningKey::open(&log.key_file()?, &log.origin)?;
         let store = store::open(&log.store).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        // Before the new key signs: page tokens outlive the removal of the former key.
+        let secrets = key.page_token_secrets();
+        PageTokens::new(&secrets).install(&*store.page_keys, &secrets, clock.now()).await?;
         let (events, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
         let checked = Sequencer::check(events, tree, Arc::clone(&clock), key.clone()).await?;
         let journal =

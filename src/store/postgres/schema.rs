@@ -24,6 +24,7 @@ const MIGRATIONS: &[SqlFile] = &[
         sql: include_str!("../migrations/postgres/0007_batch_tags.sql"),
     },
     SqlFile { number: 8, name: "facts", sql: include_str!("../migrations/postgres/0008_facts.sql") },
+    SqlFile { number: 9, name: "page_keys", sql: include_str!("../migrations/postgres/0009_page_keys.sql") },
 ];
 
 /// Upgrades the schema under a lock of the database.

@@ -31,6 +31,7 @@ pub(super) const MIGRATIONS: &[SqlFile] = &[
         name: "packed_events",
         sql: include_str!("../migrations/sqlite/0010_packed_events.sql"),
     },
+    SqlFile { number: 11, name: "page_keys", sql: include_str!("../migrations/sqlite/0011_page_keys.sql") },
 ];
 
 /// The primary result codes of SQLite (<https://www.sqlite.org/rescode.html>).

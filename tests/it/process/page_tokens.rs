@@ -79,6 +79,19 @@ async fn a_page_token_outlives_a_restart_and_a_rotation_of_the_key() {
     rotate(&[]);
     let service = start(&config, admin).await;
     assert_eq!(page(&reader, &token).await.unwrap().events, expected, "while both keys sign");
+    let during = page(&reader, "").await.unwrap();
+    let after_it = page(&reader, &during.next_page_token).await.unwrap().events;
+    stop(service);
+    rotate(&["--end"]);
+    let service = start(&config, admin).await;
+    assert_eq!(page(&reader, &token).await.unwrap().events, expected, "after the rotation and a restart");
+    assert_eq!(page(&reader, &during.next_page_token).await.unwrap().events, after_it);
+    stop(service);
+    // A whole rotation while the service does not run.
+    rotate(&[]);
+    rotate(&["--end"]);
+    let service = start(&config, admin).await;
+    assert_eq!(page(&reader, &token).await.unwrap().events, expected, "after a second rotation");
     stop(service);
 }
 
