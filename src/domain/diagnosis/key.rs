@@ -111,7 +111,8 @@ pub fn key_policy(key: &KmsKeyArn, resource: &Resource, lookup: &Lookup<Box<str>
         }
         Lookup::Unknown(reason) => {
             return Check::not_checked(name, format!("the key's policy was not read because {reason}"))
-                .with_document(
+                .with_remedy_for(
+                    reason,
                     "to enable this check, add this statement to the role's policy",
                     &read_statement(),
                 );

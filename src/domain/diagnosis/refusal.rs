@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use serde_json::Value;
+
 use super::check::{Check, CheckName};
 use crate::domain::{
     arn::KmsKeyArn,
@@ -218,6 +220,39 @@ pub fn denied(denied: Denied<'_>) -> Check {
         }
         (true, DeniedAction::Logs, _) => check.with_document(remedy, &remedy::role_logs_statement(resource)),
         _ => check,
+    }
+}
+
+impl Check {
+    /// The same check with what repairs a read that AWS denied with this message. `remedy` and `document` are for the
+    /// usual case, that the role's own policy lacks a statement. No statement overrides a deny.
+    #[must_use]
+    pub fn with_remedy_for(self, message: &str, remedy: &str, document: &Value) -> Self {
+        let AccessDenial { by, explicit, .. } = AccessDenial::parse(message);
+        let other = match by {
+            DenyingPolicy::Session | DenyingPolicy::VpcEndpoint => ASK_OPERATOR,
+            DenyingPolicy::ServiceControl | DenyingPolicy::ResourceControl => {
+                "ask the administrators of your AWS organization to allow the role this"
+            }
+            DenyingPolicy::PermissionsBoundary if explicit => {
+                "remove the deny from the permissions boundary of the role; a deny overrides every allow"
+            }
+            DenyingPolicy::PermissionsBoundary => {
+                let remedy = "add this statement to the permissions boundary of the role; one in the role's own policy does not help";
+                return self.with_document(remedy, document);
+            }
+            DenyingPolicy::Resource if explicit => {
+                "exclude the role from the deny in the key's policy; a deny overrides every allow"
+            }
+            DenyingPolicy::Resource => "allow the role this action in the key's policy (kms:PutKeyPolicy)",
+            DenyingPolicy::Identity | DenyingPolicy::Unspecified if explicit => {
+                "remove the deny from the policies of the role; a deny overrides every allow"
+            }
+            DenyingPolicy::Identity | DenyingPolicy::Unspecified => {
+                return self.with_document(remedy, document);
+            }
+        };
+        Self { remedy: other.to_owned(), ..self }
     }
 }
 

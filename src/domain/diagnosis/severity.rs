@@ -72,7 +72,8 @@ pub(super) fn inconclusive(
             name,
             format!("IAM did not simulate whether the role may {what}, because {reason}"),
         )
-        .with_document(
+        .with_remedy_for(
+            reason,
             "to enable this check, add this statement to the role's policy",
             &remedy::role_simulate_statement(role),
         ),

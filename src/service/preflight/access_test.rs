@@ -1,6 +1,8 @@
 //! Tests what is installed in an account (`TestAccess`): assumes the role with and without the external id,
 //! tries each read, and lets IAM simulate each change, because a real change has an effect.
 
+use std::sync::Arc;
+
 use super::{
     optional_permissions,
     role_check::{self, Simulated, check_simulated},
@@ -20,7 +22,7 @@ use crate::{
         refusal::DenyingPolicy,
         remedy,
     },
-    ports::{LogGroup, UpstreamError, aws::Refusal},
+    ports::{LogGroup, UpstreamError, aws::Refusal, limit::Operation},
     service::{
         aws_message::aws_message,
         context::Context,
@@ -30,7 +32,7 @@ use crate::{
             lookup,
             query_results_probe::{self, Inconclusive, ProbeResult, Remedy},
             resolve,
-            upstream::read_error,
+            upstream::{self, read_error},
         },
     },
 };
@@ -53,7 +55,9 @@ async fn check_access(cx: &mut Context, location: &UnresolvedLocation) -> Result
     cx.call.summary.set_location(&location);
     let authorized = cx.authorize(TestAccess { location })?;
     let access = authorized.access();
-    let read = cx.ports().log_groups.page(access, None, None, cx.call.deadline).await;
+    let (state, deadline) = (Arc::clone(&cx.state), cx.call.deadline);
+    let send = state.ports.log_groups.page(access, None, None, deadline);
+    let read = upstream::attempt(cx, access, Operation::DescribeLogGroups, deadline, send).await?;
     cx.audit.record_aws_call(read.via);
     let mut checks = Vec::new();
     match read.result {
@@ -161,7 +165,8 @@ async fn check_key_reads(
         Err(UpstreamError::Refused { refusal: Refusal::Denied(_) | Refusal::Other, answer }) => {
             let detail =
                 format!("the role may not read {key} and its policy: AWS returned {}", aws_message(&answer));
-            Check::failed(name, Reason::RoleLacksKmsPermission, detail, "").with_document(
+            Check::failed(name, Reason::RoleLacksKmsPermission, detail, "").with_remedy_for(
+                &answer.message,
                 "add this statement to the role's policy; the key's policy must let the account's own policies decide",
                 &remedy::role_read_statement(key),
             )
@@ -179,8 +184,8 @@ async fn check_query(cx: &mut Context, access: &Access) -> Check {
             let detail = format!("the role may not find the key of query results with a query: {message}");
             let remedy = "add these statements to the role's policy; the policies of the keys of the query results and of the queried log group must let the role decrypt through CloudWatch Logs";
             let document = onboarding::role_statements(access.grant(), &[RUN_QUERY, READ_QUERY, USE_KEYS]);
-            Check::failed(name, Reason::RoleLacksLogsPermission, detail, remedy)
-                .with_document(remedy, &document)
+            Check::failed(name, Reason::RoleLacksLogsPermission, detail, "")
+                .with_remedy_for(&message, remedy, &document)
         }
         ProbeResult::Unknown(Inconclusive { message, helps: Remedy::Time | Remedy::Nothing }) => {
             Check::not_checked(name, message)
@@ -231,9 +236,7 @@ fn unreadable_check(access: &Access, error: &UpstreamError) -> Check {
     match error {
         UpstreamError::Refused { refusal: Refusal::Denied(denial), answer } => {
             let detail = format!("the role may not list log groups: AWS returned {}", aws_message(answer));
-            if denial.by == DenyingPolicy::Unspecified
-                || denial.by == DenyingPolicy::Identity && !denial.explicit
-            {
+            if !denial.explicit && matches!(denial.by, DenyingPolicy::Unspecified | DenyingPolicy::Identity) {
                 let remedy = "allow the role logs:DescribeLogGroups, as in the response of GetOnboarding";
                 let (name, reason) = (CheckName::RoleReadPermission, Reason::RoleLacksLogsPermission);
                 return Check::failed(name, reason, detail, remedy);
@@ -241,7 +244,11 @@ fn unreadable_check(access: &Access, error: &UpstreamError) -> Check {
             let resource = Resource { location: access.location().clone(), target: Target::QueryResults };
             let role = &access.grant().role;
             let denied = Denied { denial: *denial, role, resource: &resource, key: None };
-            Check { name: CheckName::RoleReadPermission, detail, document: None, ..diagnosis::denied(denied) }
+            let check = diagnosis::denied(denied);
+            // The statement is about the changes, and this is about a read.
+            let remedy = check.remedy.replace("add this statement", "allow logs:DescribeLogGroups");
+            let remedy = remedy.replace("DescribeLogGroups to the", "DescribeLogGroups in the");
+            Check { name: CheckName::RoleReadPermission, detail, remedy, document: None, ..check }
         }
         UpstreamError::Refused { answer, .. } => {
             let detail = format!("the log groups could not be listed: AWS returned {}", aws_message(answer));

@@ -71,7 +71,8 @@ pub(super) async fn check_key_tags(
                 "the role may not read the tags of {key}, which the policy {policies} uses: AWS returned {}",
                 aws_message(&answer)
             );
-            Check::failed(name, Reason::RoleLacksKmsPermission, detail, "").with_document(
+            Check::failed(name, Reason::RoleLacksKmsPermission, detail, "").with_remedy_for(
+                &answer.message,
                 "add this statement to the role's policy; the key's policy must let the account's own policies decide",
                 &remedy::role_tags_statement(key),
             )
@@ -115,7 +116,8 @@ pub(super) async fn check_quotas(cx: &mut Context, access: &Access) -> Option<Ch
                 aws_message(&answer)
             );
             let document = onboarding::role_statements(access.grant(), &[READ_QUOTAS]);
-            Check::not_checked(name, detail).with_document(
+            Check::not_checked(name, detail).with_remedy_for(
+                &answer.message,
                 "to limit calls by the account's own quotas, add this statement to the role's policy",
                 &document,
             )

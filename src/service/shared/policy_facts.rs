@@ -119,7 +119,11 @@ pub(in crate::service) async fn key_tags(
                 aws_message(&answer)
             );
             let check = Check::failed(CheckName::TenantPolicy, Reason::RoleLacksKmsPermission, detail, "")
-                .with_document("add this statement to the role's policy", &remedy::role_tags_statement(key));
+                .with_remedy_for(
+                    &answer.message,
+                    "add this statement to the role's policy",
+                    &remedy::role_tags_statement(key),
+                );
             return Err(undecided(cx, policies, check, answer));
         }
         Err(error) => read_error(error, deadline),

@@ -50,6 +50,37 @@ fn a_statement_is_offered_only_where_a_policy_of_the_account_lacks_one() {
 }
 
 #[test]
+fn a_denied_read_gets_no_statement_where_a_deny_overrides_it() {
+    let usual = "add this statement to the role's policy";
+    let remedied = |message: &str| {
+        let check = Check::not_checked(CheckName::KeyPolicy, "not read");
+        check.with_remedy_for(message, usual, &serde_json::json!({ "Effect": "Allow" }))
+    };
+    let start = "User: arn:aws:sts::111122223333:assumed-role/R/s is not authorized to perform: kms:GetKeyPolicy on resource: arn:aws:kms:eu-west-1:111122223333:key/k";
+    for policy in [
+        "an identity-based policy",
+        "a resource-based policy",
+        "a permissions boundary",
+        "a session policy",
+        "a service control policy",
+        "a resource control policy",
+        "a VPC endpoint policy",
+    ] {
+        let denied = remedied(&format!("{start} with an explicit deny in {policy}"));
+        assert_eq!(denied.document, None, "{denied:?}");
+        assert!(!denied.remedy.contains("add this statement") && !denied.remedy.is_empty(), "{denied:?}");
+    }
+    assert_eq!(remedied(&format!("{start} with an explicit deny")).document, None);
+    let lacking =
+        remedied(&format!("{start} because no identity-based policy allows the kms:GetKeyPolicy action"));
+    assert_eq!((lacking.remedy.as_str(), lacking.document.is_some()), (usual, true));
+    let boundary =
+        remedied(&format!("{start} because no permissions boundary allows the kms:GetKeyPolicy action"));
+    assert!(boundary.remedy.contains("permissions boundary") && boundary.document.is_some(), "{boundary:?}");
+    assert_eq!(remedied("no answer").remedy, usual);
+}
+
+#[test]
 fn every_denial_has_an_answer_of_its_own() {
     let of = |explicit| POLICIES.map(|by| check(DeniedAction::Kms, by, explicit));
     let mut answers: Vec<(String, String)> =
