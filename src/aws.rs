@@ -17,6 +17,7 @@ mod log_stream;
 mod operation;
 mod queries;
 mod quotas;
+mod recent_identity;
 mod refusal;
 mod roles;
 mod s3;

@@ -11,6 +11,7 @@ use logkey::{
         authorization::{Access, Authorized},
         key::{KeyMetadata, KeyTags},
         policy_simulation::{SimulationRequest, SimulationResult},
+        tenant::TenantId,
         time::Timestamp,
     },
     ports::{
@@ -82,7 +83,7 @@ impl Keys for StubbedAws {
 
 #[async_trait]
 impl Roles for StubbedAws {
-    async fn service_principal(&self, _: Instant) -> Result<Box<str>, UpstreamError> {
+    async fn service_principal(&self, _: &TenantId, _: Instant) -> Result<Box<str>, UpstreamError> {
         Ok(ROLE.into())
     }
 

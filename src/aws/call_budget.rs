@@ -1,4 +1,4 @@
-//! Budgets for the calls to AWS that no quota of a location paces: STS, KMS and IAM. A tenant's calls wait for
+//! Budgets for the calls to AWS that no quota of a location paces: STS, KMS, IAM and Service Quotas. A tenant's calls wait for
 //! the tenant's own budget first, so a tenant that calls much delays only itself.
 
 use std::{
@@ -41,6 +41,8 @@ pub(super) struct CallBudgets {
     pub(super) kms: CallBudget,
     /// `SimulatePrincipalPolicy`. AWS documents no quota and throttles early.
     pub(super) iam: CallBudget,
+    /// `ListServiceQuotas`, which the service calls rarely. AWS documents no quota.
+    pub(super) quotas: CallBudget,
 }
 
 /// When the calls so far will have been earned.
@@ -123,6 +125,7 @@ impl Default for CallBudgets {
         Self {
             kms: CallBudget::new("kms", BudgetRate::new(50, 200), BudgetRate::new(500, 1_000)),
             iam: CallBudget::new("iam", BudgetRate::new(4, 20), BudgetRate::new(20, 100)),
+            quotas: CallBudget::new("servicequotas", BudgetRate::new(4, 20), BudgetRate::new(20, 100)),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     clients::{self, Clients, Regional},
     config::Config,
     http_pool,
+    recent_identity::RecentIdentity,
     service_health::ServiceHealth,
     sessions::cache::{CacheLimits, Sessions},
     sts::client::{Sts, StsConfig},
@@ -33,6 +34,7 @@ pub struct Aws {
     /// The source of the service's own credentials.
     pub(super) credentials: Option<SharedCredentialsProvider>,
     pub(super) health: Arc<ServiceHealth>,
+    pub(super) identity: RecentIdentity,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tags: TagCache,
     pub(super) budgets: CallBudgets,
@@ -64,6 +66,7 @@ impl Aws {
             assume,
             credentials: sdk.credentials_provider(),
             health,
+            identity: RecentIdentity::default(),
             clock,
             tags: TagCache::default(),
             budgets: CallBudgets::default(),

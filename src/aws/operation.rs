@@ -35,7 +35,7 @@ const MAX_RETRIES: u32 = 2;
 const BACKOFF: Duration = Duration::from_millis(100);
 
 /// Makes the function that sends a call with the credentials of a session, for [`Aws::execute`] and
-/// [`Aws::read`]. It is a macro because each SDK crate has separate types for this.
+/// [`Aws::limited_read`]. It is a macro because each SDK crate has separate types for this.
 macro_rules! with_credentials {
     ($sdk:ident, $call:expr) => {{
         let call = $call;
@@ -48,7 +48,8 @@ macro_rules! with_credentials {
 pub(super) use with_credentials;
 
 impl Aws {
-    /// [`Aws::read`] within the budget of the tenant.
+    /// Makes a call that changes nothing within the budget of the tenant, and retries it after a transient
+    /// failure.
     pub(super) async fn limited_read<T, E, F>(
         &self,
         budget: &CallBudget,
@@ -61,30 +62,14 @@ impl Aws {
         E: ServiceError,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
     {
-        match budget.acquire(&access.tenant().id, deadline).await {
-            Ok(()) => self.read(access, deadline, send).await,
-            Err(no_budget) => AwsResponse {
-                via: AwsCallRecord::default(),
-                result: Err(UpstreamError::NotSent(Box::new(no_budget))),
-            },
-        }
-    }
-
-    /// Makes a call that changes nothing, and retries it after a transient failure.
-    pub(super) async fn read<T, E, F>(
-        &self,
-        access: &Access,
-        deadline: Instant,
-        send: impl Fn(SharedCredentialsProvider) -> F + Send + Sync,
-    ) -> AwsResponse<T>
-    where
-        T: RequestId + Send,
-        E: ServiceError,
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
-    {
         let mut request_ids = Vec::new();
         let mut retries = 0;
         loop {
+            // A retry is a call too.
+            if let Err(no_budget) = budget.acquire(&access.tenant().id, deadline).await {
+                let via = AwsCallRecord { aws_request_ids: request_ids, ..AwsCallRecord::default() };
+                return AwsResponse { via, result: Err(UpstreamError::NotSent(Box::new(no_budget))) };
+            }
             let AwsResponse { mut via, result } =
                 self.execute(access, SessionScope::LogGroups, deadline, &send).await;
             request_ids.append(&mut via.aws_request_ids);

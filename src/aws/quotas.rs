@@ -35,7 +35,8 @@ impl Quotas for Aws {
             let call =
                 client.list_service_quotas().service_code(SERVICE).max_results(PAGE).set_next_token(token);
             let send = with_credentials!(aws_sdk_servicequotas, call);
-            let AwsResponse { via, result } = self.read(access, deadline, send).await;
+            let AwsResponse { via, result } =
+                self.limited_read(&self.budgets.quotas, access, deadline, send).await;
             let mut ids = std::mem::take(&mut merged.aws_request_ids);
             ids.extend(via.aws_request_ids);
             merged = AwsCallRecord { aws_request_ids: ids, ..via };

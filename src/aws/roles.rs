@@ -15,6 +15,7 @@ use crate::{
         authorization::Access,
         policy_simulation::{SimulationRequest, SimulationResult},
         refusal::{ServiceFault, trusted_principal},
+        tenant::TenantId,
     },
     ports::aws::{AwsResponse, Roles, UpstreamError},
 };
@@ -25,9 +26,19 @@ const MIN_SESSION: i32 = 900;
 
 #[async_trait]
 impl Roles for Aws {
-    async fn service_principal(&self, deadline: Instant) -> Result<Box<str>, UpstreamError> {
-        let arn = self.caller_identity(deadline).await?;
-        Ok(trusted_principal(&arn).into())
+    async fn service_principal(
+        &self,
+        tenant: &TenantId,
+        deadline: Instant,
+    ) -> Result<Box<str>, UpstreamError> {
+        if let Some(known) = self.identity.recent() {
+            return Ok(known);
+        }
+        let acquired = self.assume.acquire(tenant, deadline).await;
+        acquired.map_err(|no_budget| UpstreamError::NotSent(Box::new(no_budget)))?;
+        let principal: Box<str> = trusted_principal(&self.caller_identity(deadline).await?).into();
+        self.identity.remember(&principal);
+        Ok(principal)
     }
 
     /// Sends the only `AssumeRole` without an external id. It should fail; if it succeeds, the session is

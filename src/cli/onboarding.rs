@@ -87,7 +87,7 @@ async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<Onboarding, Strin
                 "--service-role {arn} is not the ARN of a role or user: write arn:aws:iam::ACCOUNT:role/NAME"
             ));
         }
-        None => fetch_service_role(settings).await?,
+        None => fetch_service_role(settings, &args.tenant).await?,
     };
     Ok(Onboarding::within(&grant, &service_principal, args.organization.as_ref()))
 }
@@ -111,9 +111,9 @@ fn is_principal(arn: &str) -> bool {
         && (name.starts_with("role/") || name.starts_with("user/"))
 }
 
-async fn fetch_service_role(settings: Settings) -> Result<String, String> {
+async fn fetch_service_role(settings: Settings, tenant: &TenantId) -> Result<String, String> {
     let aws = Aws::connect(settings.aws, Arc::new(SystemClock)).await;
-    let service_principal = aws.service_principal(Instant::now() + TIMEOUT).await;
+    let service_principal = aws.service_principal(tenant, Instant::now() + TIMEOUT).await;
     let reason = |error| {
         format!(
             "cannot get the identity of the AWS credentials from STS ({}): name the service role with --service-role ARN",

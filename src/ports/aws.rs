@@ -14,6 +14,7 @@ use crate::domain::{
     key::{KeyMetadata, KeyTags},
     policy_simulation::{SimulationRequest, SimulationResult},
     refusal::{AccessDenial, AssumeRoleRefusal, ServiceFault},
+    tenant::TenantId,
     time::Timestamp,
 };
 
@@ -99,7 +100,11 @@ pub trait Roles: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`UpstreamError`] if AWS does not return it.
-    async fn service_principal(&self, deadline: Instant) -> Result<Box<str>, UpstreamError>;
+    async fn service_principal(
+        &self,
+        tenant: &TenantId,
+        deadline: Instant,
+    ) -> Result<Box<str>, UpstreamError>;
 
     /// Whether the role can be assumed without its external id. It must not.
     async fn trusts_without_external_id(&self, access: &Access, deadline: Instant) -> AwsResponse<bool>;

@@ -306,7 +306,7 @@ impl Keys for FakeAws {
 
 #[async_trait]
 impl Roles for FakeAws {
-    async fn service_principal(&self, _: Instant) -> Result<Box<str>, UpstreamError> {
+    async fn service_principal(&self, _: &TenantId, _: Instant) -> Result<Box<str>, UpstreamError> {
         Ok("arn:aws:iam::999999999999:role/LogKeyHub".into())
     }
 

@@ -1,6 +1,7 @@
 //! The AWS adapter against the embedded AWS: roles, sessions, reads, changes and errors.
 
 mod answers;
+mod limited;
 mod reads;
 mod sessions;
 

@@ -40,6 +40,11 @@ impl SessionKey {
         Self { tenant: access.tenant().id.clone(), grant: Arc::clone(access.grant()), scope, subject }
     }
 
+    /// The tenant whose session it is.
+    pub(in crate::aws) fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
     pub(super) fn assume_role_input(&self) -> AssumeRoleInput {
         let policy = SessionPolicy::of(&self.grant, self.scope);
         if !policy.exact {

@@ -21,7 +21,7 @@ pub async fn onboarding(mut cx: Context, account: AccountId) -> Result<Onboardin
     let result = match authorize_grant(&mut cx, account) {
         Ok(grant) => {
             let deadline = cx.call.deadline;
-            let service = cx.ports().roles.service_principal(deadline).await;
+            let service = cx.ports().roles.service_principal(&cx.caller.tenant, deadline).await;
             let service = service.map_err(|error| read_error(error, deadline));
             service.map(|service| Onboarding::of(&grant, &service))
         }
