@@ -1,11 +1,14 @@
 //! What every use case needs: the call, its caller, its configuration snapshot and its audit event.
 //! The gRPC handlers create it, and reconciliation creates it for the service's own reads.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     audit::error::ReadError,
-    error::{AccessError, Error},
+    error::{AccessError, Error, StorageError},
     shared::{audit_context::AuditContext, lease::Lease, resolve},
     state::{Dependencies, ServiceState},
 };
@@ -20,8 +23,11 @@ use crate::{
         principal::{Principal, Scope},
         tenant::Tenant,
     },
-    ports::{Authenticate, AuthnError, ConfigSnapshot, StreamToken, limit::Priority},
+    ports::{Authenticate, AuthnError, ConfigSnapshot, StreamToken, Unavailable, limit::Priority},
 };
+
+/// How long a stream waits for its turn to read the store.
+const STREAM_TURN_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One call, its caller, and the snapshot and audit event that belong to it.
 #[derive(Clone)]
@@ -238,6 +244,31 @@ impl Context {
     pub(super) fn can_read(&self, tenant: &Arc<Tenant>, resource: &Resource) -> bool {
         let command = GetKeyAssociation { resource: resource.clone() };
         self.decide_command(&PolicyFacts::default(), tenant, command).is_ok()
+    }
+
+    /// Runs a short read or write of the store when the caller's tenant has its turn.
+    pub(super) async fn in_turn<T>(
+        &self,
+        access: impl Future<Output = Result<T, Unavailable>>,
+    ) -> Result<T, Error> {
+        let _turn = self.state.short_reads.begin(&self.caller.tenant, self.turn_deadline()).await?;
+        access.await.map_err(|error| StorageError::RecordUnavailable(error).into())
+    }
+
+    /// The same for a read that can be long.
+    pub(super) async fn in_long_turn<T>(
+        &self,
+        read: impl Future<Output = Result<T, Unavailable>>,
+    ) -> Result<T, Error> {
+        let _turn = self.state.reads.begin(&self.caller.tenant, self.turn_deadline()).await?;
+        read.await.map_err(|error| StorageError::RecordUnavailable(error).into())
+    }
+
+    /// Until when the caller waits for its turn. A stream outlives the deadline of its call.
+    fn turn_deadline(&self) -> Instant {
+        let now = tokio::time::Instant::now().into_std();
+        let own = self.call.deadline;
+        if own > now { own } else { now + STREAM_TURN_TIMEOUT }
     }
 
     /// Records the end of a use case that changes nothing, and returns its result.

@@ -17,6 +17,7 @@ use crate::{
         association::{Location, Resource},
         audit::EventId,
         idempotency::IdempotencyKey,
+        tenant::TenantId,
         time::Timestamp,
     },
     ports::{
@@ -79,6 +80,10 @@ pub struct ServiceState {
     pub(super) facts: FactClock,
     /// Shares the long reads of the store among the tenants.
     pub(super) reads: FairReads,
+    /// The same for reads that are short.
+    pub(super) short_reads: FairReads,
+    /// Lets one caller of each tenant at a time wait for an evaluation of rules.
+    pub(super) evaluation_locks: KeyedMutex<TenantId>,
     pub(super) scans: ScanRegistry,
 }
 
@@ -96,6 +101,8 @@ impl ServiceState {
             observations: ObservationBuffer::default(),
             facts: FactClock::default(),
             reads: FairReads::default(),
+            short_reads: FairReads::default(),
+            evaluation_locks: KeyedMutex::default(),
             scans: ScanRegistry::default(),
         })
     }

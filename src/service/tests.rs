@@ -51,11 +51,17 @@ fn env() -> TestEnv {
 }
 
 fn env_with(policy: FakePolicy, limiter: FakeUpstreamLimiter, groups: Vec<LogGroup>) -> TestEnv {
-    env_of(tenant("acme"), policy, limiter, groups)
+    env_of(vec![tenant("acme")], policy, limiter, groups)
+}
+
+/// The state of a service for these tenants, over fakes.
+pub(in crate::service) fn state_of(tenants: &[&str]) -> Arc<ServiceState> {
+    let tenants = tenants.iter().map(|id| tenant(id)).collect();
+    env_of(tenants, FakePolicy::default(), FakeUpstreamLimiter::default(), Vec::new()).state
 }
 
 fn env_of(
-    tenant: Tenant,
+    tenants: Vec<Tenant>,
     policy: FakePolicy,
     limiter: FakeUpstreamLimiter,
     groups: Vec<LogGroup>,
@@ -64,7 +70,7 @@ fn env_of(
         (Arc::new(FakeAws::with(groups)), Arc::new(FakeAudit::default()), Arc::new(limiter));
     let (clock, queries) = (Arc::new(FakeClock::default()), Arc::new(FakeQueries::default()));
     let tasks = TaskTracker::new();
-    let tenants = Arc::new(FakeTenants(vec![Arc::new(tenant)]));
+    let tenants = Arc::new(FakeTenants(tenants.into_iter().map(Arc::new).collect()));
     let rules = Arc::new(FakeRules::of(tenants, Arc::new(policy)));
     let state = ServiceState::new(Dependencies {
         rules: rules.clone(),

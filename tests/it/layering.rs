@@ -159,6 +159,27 @@ fn the_import_parser_finds_single_and_grouped_paths() {
     assert_eq!(used(text), ["a", "c", "d", "g"].map(String::from).into());
 }
 
+/// Tenants share the store. A use case that reads it outside a turn would let the callers of one tenant delay those
+/// of another.
+#[test]
+fn reads_for_callers_take_turns() {
+    let service = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/service");
+    let mut outside = Vec::new();
+    for folder in ["audit", "fleet/bulk", "fleet/coverage", "fleet/rules", "usage"] {
+        for file in rust_files(&service.join(folder)).into_iter().filter(|file| !file.ends_with("tests.rs")) {
+            let text = fs::read_to_string(&file).unwrap();
+            for (number, line) in text.lines().enumerate() {
+                if line.contains("map_err(StorageError::RecordUnavailable)") {
+                    outside.push(format!("{}:{}: {}", file.display(), number + 1, line.trim()));
+                }
+            }
+        }
+    }
+    // These wait for a task that has its own turns, and for the write of a buffer that all share.
+    outside.retain(|line| !line.contains("let jobs = jobs.map_err") && !line.contains("flush_observations"));
+    assert!(outside.is_empty(), "use Context::in_turn or in_long_turn:\n{}", outside.join("\n"));
+}
+
 pub(crate) fn rust_files(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {

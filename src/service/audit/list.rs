@@ -61,7 +61,7 @@ impl AuditQueries {
         let Some(filter) = restrict(&access, filter) else { return Ok(EventPage::default()) };
         let mut before = match before {
             Some(before) => before,
-            None => self.head().await?.saturating_add(1),
+            None => self.head(cx).await?.saturating_add(1),
         };
         let max = usize::try_from(page_size).unwrap_or(usize::MAX);
         let started = Instant::now();
@@ -70,9 +70,7 @@ impl AuditQueries {
             let from = before.saturating_sub(SCAN_WINDOW.saturating_add(1));
             let window = EventFilter { after: Some(from), ..filter.clone() };
             let remaining = u32::try_from(max - events.len()).unwrap_or(u32::MAX);
-            let found = self
-                .scan(cx, cx.call.deadline, self.ports.log.list(&window, Some(before), remaining))
-                .await?;
+            let found = cx.in_long_turn(self.ports.log.list(&window, Some(before), remaining)).await?;
             let is_window_done = found.len() < usize::try_from(remaining).unwrap_or(usize::MAX);
             events.extend(found);
             let count = fitting_count(&events).min(events.len());

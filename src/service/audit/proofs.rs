@@ -10,7 +10,7 @@ use crate::{
     ports::{LeafHash, SignedTree, StoredEvent},
     service::{
         context::Context,
-        error::{Error, RequestError, StorageError},
+        error::{Error, RequestError},
     },
 };
 
@@ -59,7 +59,7 @@ impl AuditQueries {
     /// [`Error`], if the caller may not read the audit log, or if the store cannot be read.
     pub async fn checkpoint(&self, mut cx: Context) -> Result<AuditHead, Error> {
         let result = match authorize(&mut cx) {
-            Ok(_access) => self.latest_head().await,
+            Ok(_access) => self.latest_head(&cx).await,
             Err(error) => Err(error),
         };
         let tree = cx.record_read(result)?;
@@ -103,18 +103,18 @@ impl AuditQueries {
         size: Option<u64>,
     ) -> Result<InclusionProof, Error> {
         let access = authorize(cx)?;
-        let found = self.ports.log.find(id).await.map_err(StorageError::RecordUnavailable)?;
+        let found = cx.in_turn(self.ports.log.find(id)).await?;
         let visible = |event: &StoredEvent| {
             access.tenant().is_none_or(|tenant| event.tenant.as_deref() == Some(tenant.as_str()))
         };
         let event = found.filter(visible).ok_or(ReadError::EventNotFound(id))?;
         let seq = event.seq;
-        let mut newest = self.latest_head().await?;
+        let mut newest = self.latest_head(cx).await?;
         if size.is_none() && newest.size < seq {
             let grown = self.ports.tree.wait_for_size(seq.saturating_sub(1));
             let grown = tokio::time::timeout_at(cx.call.deadline.into(), grown).await;
             grown.map_err(|_elapsed| ReadError::NotSignedYet)?;
-            newest = self.latest_head().await?;
+            newest = self.latest_head(cx).await?;
         }
         let size = size.unwrap_or(newest.size);
         if size > newest.size || size < seq {
@@ -124,7 +124,7 @@ impl AuditQueries {
             );
             return Err(Error::Request(RequestError::Invalid { field: "tree_size", problem }));
         }
-        let hashes = self.ports.tree.inclusion(seq, size).await.map_err(StorageError::RecordUnavailable)?;
+        let hashes = cx.in_turn(self.ports.tree.inclusion(seq, size)).await?;
         let leaf = self.ports.tree.leaf(event.body.as_bytes());
         let checkpoint = (size == newest.size).then_some(newest.note);
         Ok(InclusionProof { seq, size, leaf, hashes, checkpoint })
@@ -137,7 +137,7 @@ impl AuditQueries {
         to: Option<u64>,
     ) -> Result<ConsistencyProof, Error> {
         authorize(cx)?;
-        let newest = self.latest_head().await?;
+        let newest = self.latest_head(cx).await?;
         let to = to.unwrap_or(newest.size);
         if to > newest.size {
             let problem = format!("is larger than the newest tree: use at most {}", newest.size);
@@ -147,12 +147,15 @@ impl AuditQueries {
             let problem = format!("is larger than the new size: use at most {to}");
             return Err(Error::Request(RequestError::Invalid { field: "old_tree_size", problem }));
         }
-        let hashes = self.ports.tree.consistency(from, to).await.map_err(StorageError::RecordUnavailable)?;
+        let hashes = cx.in_turn(self.ports.tree.consistency(from, to)).await?;
         let checkpoint = (to == newest.size).then_some(newest.note);
         Ok(ConsistencyProof { from, to, hashes, checkpoint })
     }
 
-    async fn latest_head(&self) -> Result<SignedTree, Error> {
-        Ok(self.ports.tree.newest().await.map_err(StorageError::RecordUnavailable)?)
+    async fn latest_head(&self, cx: &Context) -> Result<SignedTree, Error> {
+        cx.in_turn(self.ports.tree.newest()).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,16 @@
 //! The parts that all reads of the audit log share: their ports, their authorization and their limits.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc};
 
 use crate::{
     domain::{
         authorization::{AuditAccess, LogScope, ResourceScope},
         principal::Scope,
     },
-    ports::{AuditTree, EventFilter, EventReader, StoredEvent, Unavailable},
+    ports::{AuditTree, EventFilter, EventReader, StoredEvent},
     service::{
         context::Context,
-        error::{Error, StorageError},
+        error::Error,
         shared::{
             resolve,
             streams::{StreamLimiter, StreamLimits},
@@ -50,24 +50,9 @@ impl AuditQueries {
     }
 
     /// The position of the newest event. 0 if the log is empty.
-    pub(super) async fn head(&self) -> Result<u64, Error> {
-        let newest = self.ports.log.list(&EventFilter::default(), None, 1).await;
-        let newest = newest.map_err(StorageError::RecordUnavailable)?;
+    pub(super) async fn head(&self, cx: &Context) -> Result<u64, Error> {
+        let newest = cx.in_turn(self.ports.log.list(&EventFilter::default(), None, 1)).await?;
         Ok(newest.first().map_or(0, |event| event.seq))
-    }
-
-    /// Runs one read from the log when the caller's tenant has its turn.
-    pub(super) async fn scan<F>(
-        &self,
-        cx: &Context,
-        deadline: Instant,
-        read: F,
-    ) -> Result<Vec<StoredEvent>, Error>
-    where
-        F: Future<Output = Result<Vec<StoredEvent>, Unavailable>> + Send,
-    {
-        let _turn = cx.state.reads.begin(&cx.caller.tenant, deadline).await?;
-        Ok(read.await.map_err(StorageError::RecordUnavailable)?)
     }
 }
 

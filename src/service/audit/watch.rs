@@ -32,8 +32,6 @@ use crate::{
 
 /// The maximum number of events in one batch.
 const BATCH: u32 = 256;
-/// The longest time that a stream waits for its turn to read the log.
-const SCAN_TIMEOUT: Duration = Duration::from_mins(1);
 /// How often the stream checks what a new call would check, also without events.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest time without a batch. Then an empty batch reports the position.
@@ -120,7 +118,7 @@ impl AuditQueries {
     ) -> Result<(Tailer, EventStream), Error> {
         let access = authorize(cx)?;
         let permit = self.streams.try_acquire(&cx.caller.tenant)?;
-        let end = self.head().await?;
+        let end = self.head(cx).await?;
         let position = match after {
             Some(after) if after > end => {
                 let problem = format!("is beyond the end of the log: use at most {end}");
@@ -207,8 +205,7 @@ impl Tailer {
                 Some(filter) => {
                     let filter = EventFilter { after: Some(self.position), ..filter.clone() };
                     let next = self.reads.ports.log.next(&filter, through, BATCH);
-                    let deadline = (Instant::now() + SCAN_TIMEOUT).into_std();
-                    self.reads.scan(&self.cx, deadline, next).await.map_err(StreamEnd::Failed)?
+                    self.cx.in_long_turn(next).await.map_err(StreamEnd::Failed)?
                 }
             };
             let is_full = events.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);

@@ -1,6 +1,6 @@
-//! Shares the reads of the store that can be long: of the audit log, the record of keys, jobs and coverage. One
-//! tenant has one such read at a time, and all tenants together a few, so that each tenant waits for at most
-//! one read of every other.
+//! Shares the reads of the store. One tenant has one read at a time, and all tenants together a few, so that each
+//! tenant waits for at most one read of every other. Reads that can be long, of the audit log, the record of
+//! keys, jobs and coverage, have other turns than those that are short.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::{
     service::error::{AwsCallError, Error},
 };
 
-/// The maximum number of long reads at the same time. It keeps the store free for calls.
+/// The maximum number of such reads at the same time. It keeps the store free for changes.
 const MAX_CONCURRENT: usize = 2;
 
 /// The turns of the tenants.
@@ -25,7 +25,7 @@ pub(in crate::service) struct FairReads {
     reads: Semaphore,
 }
 
-/// Permission for one long read. Its drop lets the next one begin.
+/// Permission for one read. Its drop lets the next one begin.
 #[derive(Debug)]
 pub(in crate::service) struct ReadTurn<'r> {
     _tenant: KeyGuard,

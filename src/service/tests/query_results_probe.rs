@@ -18,7 +18,7 @@ fn verifying(groups: Vec<LogGroup>) -> TestEnv {
     let usual = tenant("acme");
     let grant = AccountGrant { verify_query_results: true, ..(*usual.accounts[0]).clone() };
     let tenant = Tenant { accounts: vec![Arc::new(grant)], ..usual };
-    env_of(tenant, FakePolicy::default(), FakeUpstreamLimiter::default(), groups)
+    env_of(vec![tenant], FakePolicy::default(), FakeUpstreamLimiter::default(), groups)
 }
 
 fn results() -> UnresolvedResource {
@@ -155,7 +155,7 @@ async fn without_a_permit_nothing_is_queried() {
     let grant = AccountGrant { verify_query_results: true, ..(*usual.accounts[0]).clone() };
     let tenant = Tenant { accounts: vec![Arc::new(grant)], ..usual };
     let limiter = FakeUpstreamLimiter::exhausted(TIMEOUT);
-    let env = env_of(tenant, FakePolicy::default(), limiter, groups(&["/app/web"]));
+    let env = env_of(vec![tenant], FakePolicy::default(), limiter, groups(&["/app/web"]));
     env.queries.set_result(Some(KEY), 0);
     assert_eq!(env.get_results().await.source, Source::Recorded);
     assert_eq!(env.queries.queried(), []);

@@ -160,10 +160,8 @@ async fn resources_with_key(
     let mut all: Vec<KeyRecord> = Vec::new();
     let mut after = None;
     loop {
-        let turn = cx.state.reads.begin(&cx.caller.tenant, cx.call.deadline).await?;
-        let found = cx.ports().history.resources_with_key(key, after.as_ref(), STORE_PAGE).await;
-        let found = found.map_err(StorageError::RecordUnavailable)?;
-        drop(turn);
+        let history = &cx.ports().history;
+        let found = cx.in_long_turn(history.resources_with_key(key, after.as_ref(), STORE_PAGE)).await?;
         after = found.last().map(|last| last.resource.clone());
         let is_last = found.len() < usize::try_from(STORE_PAGE).unwrap_or(usize::MAX);
         all.extend(

@@ -21,7 +21,7 @@ use crate::{
     service::{
         aws_message::aws_message,
         context::Context,
-        error::{AwsCallError, Error, StorageError},
+        error::{AwsCallError, Error},
         shared::{audit_context::AuditContext, log_groups, observation_buffer::observation, upstream::now},
     },
 };
@@ -116,7 +116,7 @@ pub(super) async fn scan_all(
     }
     let locations: Vec<Location> =
         permitted.iter().map(|authorized| authorized.access().location().clone()).collect();
-    let scans = cx.ports().history.scans(&locations).await.map_err(StorageError::RecordUnavailable)?;
+    let scans = cx.in_turn(cx.ports().history.scans(&locations)).await?;
     let scanned = locations.into_iter().map(|location| {
         let scan = scans.iter().find(|scan| scan.location == location);
         ScanResult {

@@ -22,7 +22,7 @@ impl Fleet {
         require_scope(cx, access)?;
         cx.audit.job(id);
         let tenant = cx.tenant()?;
-        let found = self.ports.jobs.find(id).await.map_err(StorageError::RecordUnavailable)?;
+        let found = cx.in_turn(self.ports.jobs.find(id)).await?;
         let is_operator = access == Access::Read && cx.caller.scopes.contains(Scope::Admin);
         let visible = found.filter(|job| job.creator.tenant == tenant.id || is_operator);
         let Some(job) = visible else { return Err(Error::Fleet(FleetError::JobNotFound(id))) };

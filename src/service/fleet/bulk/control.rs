@@ -12,7 +12,7 @@ use crate::{
     ports::bulk::Transition,
     service::{
         context::Context,
-        error::{Error, FleetError, StorageError},
+        error::{Error, FleetError},
         fleet::ports::Fleet,
     },
 };
@@ -100,11 +100,10 @@ impl Fleet {
             }
             let status = next(&job, cx.ports().clock.now()).map_err(FleetError::State)?;
             let transition = Transition { status, failure: None, retries };
-            let stored = self.ports.jobs.transition(id, &transition).await;
-            if stored.map_err(StorageError::RecordUnavailable)? {
+            if cx.in_turn(self.ports.jobs.transition(id, &transition)).await? {
                 self.changed.notify_one();
                 record_change(cx).await?;
-                let found = self.ports.jobs.find(id).await.map_err(StorageError::RecordUnavailable)?;
+                let found = cx.in_turn(self.ports.jobs.find(id)).await?;
                 return self.view(cx, found.unwrap_or(Job { status, ..job })).await;
             }
         }

@@ -19,7 +19,7 @@ use crate::{
     ports::bulk::{CreateOutcome, JobRequest, NewJob, NewLocation},
     service::{
         context::Context,
-        error::{ChangeError, Error, FleetError, RequestError, StorageError},
+        error::{ChangeError, Error, FleetError, RequestError},
         fleet::{ports::Fleet, selection::granted_locations},
     },
 };
@@ -99,7 +99,7 @@ impl Fleet {
         let locations = locations.into_iter().map(to_plan).collect();
         let max = self.settings.max_open_jobs;
         let new = NewJob { job, locations, request, max_open: Some(max) };
-        let id = match self.ports.jobs.create(&new).await.map_err(StorageError::RecordUnavailable)? {
+        let id = match cx.in_turn(self.ports.jobs.create(&new)).await? {
             CreateOutcome::Created => new.job.id,
             CreateOutcome::Exists(id) => id,
             CreateOutcome::RequestIdReused => return Err(Error::Change(ChangeError::RequestIdReused)),
@@ -108,7 +108,7 @@ impl Fleet {
         cx.audit.job(id);
         record_change(cx).await?;
         self.changed.notify_one();
-        let found = self.ports.jobs.find(id).await.map_err(StorageError::RecordUnavailable)?;
+        let found = cx.in_turn(self.ports.jobs.find(id)).await?;
         self.view(cx, found.ok_or(Error::Fleet(FleetError::JobNotFound(id)))?).await
     }
 }

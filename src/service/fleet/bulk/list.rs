@@ -13,7 +13,7 @@ use crate::{
     ports::bulk::{ItemFilter, JobFilter},
     service::{
         context::Context,
-        error::{Error, FleetError, StorageError},
+        error::{Error, FleetError},
         fleet::ports::Fleet,
         queries::page_token::{PageCursor, RequestTokens},
     },
@@ -110,9 +110,7 @@ impl Fleet {
         let before = cursor.after.as_deref().and_then(|id| id.parse().ok());
         let filter = JobFilter { tenant, states, before };
         let limit = u32::try_from(page_size + 1).unwrap_or(u32::MAX);
-        let turn = cx.state.reads.begin(&cx.caller.tenant, cx.call.deadline).await?;
-        let found = self.ports.jobs.list(&filter, limit).await.map_err(StorageError::RecordUnavailable)?;
-        drop(turn);
+        let found = cx.in_long_turn(self.ports.jobs.list(&filter, limit)).await?;
         let more = found.len() > page_size;
         let mut jobs = Vec::with_capacity(found.len());
         for job in found.into_iter().take(page_size) {
@@ -151,7 +149,7 @@ impl Fleet {
         let locations = if location == UnresolvedLocation::default() {
             None
         } else {
-            let all = self.ports.jobs.locations(id).await.map_err(StorageError::RecordUnavailable)?;
+            let all = cx.in_turn(self.ports.jobs.locations(id)).await?;
             let matching = all.iter().filter(|it| {
                 location.account.is_none_or(|account| account == it.location.account)
                     && location.region.as_ref().is_none_or(|region| *region == it.location.region)
@@ -160,10 +158,7 @@ impl Fleet {
         };
         let filter = ItemFilter { job: id, states, reasons, locations };
         let limit = u32::try_from(page_size + 1).unwrap_or(u32::MAX);
-        let turn = cx.state.reads.begin(&cx.caller.tenant, cx.call.deadline).await?;
-        let found = self.ports.jobs.items(&filter, after, limit).await;
-        drop(turn);
-        let mut items = found.map_err(StorageError::RecordUnavailable)?;
+        let mut items = cx.in_long_turn(self.ports.jobs.items(&filter, after, limit)).await?;
         let more = items.len() > page_size;
         items.truncate(page_size);
         let last = items.last().filter(|_| more);

@@ -11,7 +11,7 @@ use crate::{
     domain::fleet::{BulkChange, JobId, JobSpec, JobState, Refused, Safety, Selection},
     service::{
         context::Context,
-        error::{Error, FleetError, StorageError},
+        error::{Error, FleetError},
         fleet::ports::Fleet,
     },
 };
@@ -54,7 +54,7 @@ impl Fleet {
             let advice = "pause it first, or wait until it has ended";
             return Err(Error::Fleet(FleetError::State(Refused { state, advice })));
         }
-        let locations = self.ports.jobs.locations(id).await.map_err(StorageError::RecordUnavailable)?;
+        let locations = cx.in_turn(self.ports.jobs.locations(id)).await?;
         let locations = locations.into_iter().map(|it| it.location).collect();
         let revert_of = Some(id);
         self.store(cx, Blueprint { spec, start: true, request_id, revert_of, locations }).await

@@ -8,11 +8,7 @@ use crate::{
         time::Timestamp,
     },
     ports::limit::{Operation, QuotaKey},
-    service::{
-        context::Context,
-        error::{Error, StorageError},
-        fleet::ports::Fleet,
-    },
+    service::{context::Context, error::Error, fleet::ports::Fleet},
 };
 
 /// The lowest rate with which an end is estimated, in calls per second.
@@ -43,7 +39,7 @@ pub struct LocationView {
 impl Fleet {
     /// The view of a job.
     pub(in crate::service::fleet) async fn view(&self, cx: &Context, job: Job) -> Result<JobView, Error> {
-        let locations = self.ports.jobs.locations(job.id).await.map_err(StorageError::RecordUnavailable)?;
+        let locations = cx.in_turn(self.ports.jobs.locations(job.id)).await?;
         let now = cx.ports().clock.now();
         let operation = match job.spec.change {
             BulkChange::SetKey(_) | BulkChange::Revert => Operation::AssociateKmsKey,

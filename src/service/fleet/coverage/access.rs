@@ -15,7 +15,7 @@ use crate::{
     ports::coverage::{CoverageFilter, TenantLocation},
     service::{
         context::Context,
-        error::{AccessError, Error, RequestError, StorageError},
+        error::{AccessError, Error, RequestError},
     },
 };
 
@@ -105,7 +105,7 @@ impl CoverageQueries {
         if configured.iter().any(|tenant| tenant.rules.iter().any(|rule| rule.id == id)) {
             return Ok(true);
         }
-        let found = self.ports.rules.find(owner, &id).await.map_err(StorageError::RecordUnavailable)?;
+        let found = cx.in_turn(self.ports.rules.find(owner, &id)).await?;
         Ok(found.is_some())
     }
 }

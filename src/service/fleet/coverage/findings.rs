@@ -14,11 +14,7 @@ use crate::{
         fleet::FindingKind,
     },
     ports::coverage::{FindingFilter, FindingKey, FindingWindow, StoredFinding, TenantLocation},
-    service::{
-        context::Context,
-        error::{Error, StorageError},
-        queries::page_token::RequestTokens,
-    },
+    service::{context::Context, error::Error, queries::page_token::RequestTokens},
 };
 
 /// How many findings one response examines at most. A page can be short if the caller may see few of them.
@@ -112,10 +108,7 @@ impl CoverageQueries {
                 break tokens.seal(position);
             }
             let window = FindingWindow { after: position.key(), skip: position.skip, limit: STORE_PAGE };
-            let turn = cx.state.reads.begin(&cx.caller.tenant, cx.call.deadline).await?;
-            let found = self.ports.store.findings(&filter, &window).await;
-            drop(turn);
-            let found = found.map_err(StorageError::RecordUnavailable)?;
+            let found = cx.in_long_turn(self.ports.store.findings(&filter, &window)).await?;
             let is_last = found.len() < usize::try_from(STORE_PAGE).unwrap_or(usize::MAX);
             for stored in found {
                 if findings.len() == query.page_size {
@@ -134,7 +127,7 @@ impl CoverageQueries {
                 break Box::default();
             }
         };
-        let locations = self.location_reports(&visible).await?;
+        let locations = self.location_reports(cx, &visible).await?;
         Ok(FindingPage { findings, next_page_token, locations })
     }
 }

@@ -6,10 +6,7 @@ use super::{access::CoverageScope, locations::LocationReport, ports::CoverageQue
 use crate::{
     domain::{association::Location, tenant::TenantId},
     ports::coverage::DailyCoverage,
-    service::{
-        context::Context,
-        error::{Error, StorageError},
-    },
+    service::{context::Context, error::Error},
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -52,8 +49,8 @@ impl CoverageQueries {
             .restricted_to
             .as_ref()
             .map(|_tenant| visible.granted.iter().map(|at| at.location.clone()).collect());
-        let days = self.ports.store.history(visible.owner.as_ref(), own.as_deref(), from).await;
-        let days = days.map_err(StorageError::RecordUnavailable)?;
-        Ok(HistoryReport { days, locations: self.location_reports(&visible).await? })
+        let days = self.ports.store.history(visible.owner.as_ref(), own.as_deref(), from);
+        let days = cx.in_long_turn(days).await?;
+        Ok(HistoryReport { days, locations: self.location_reports(cx, &visible).await? })
     }
 }

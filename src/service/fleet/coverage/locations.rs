@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{access::Visible, ports::CoverageQueries};
 use crate::{
     domain::{association::Location, aws::AccountId, fleet::Failure, time::Timestamp},
-    service::error::{Error, StorageError},
+    service::{context::Context, error::Error},
 };
 
 /// The reason of a location that was never evaluated.
@@ -25,10 +25,13 @@ pub struct LocationReport {
 impl CoverageQueries {
     /// The locations that the call may see, by account and Region. A location that several tenants have is as
     /// current as the oldest evaluation of them.
-    pub(super) async fn location_reports(&self, visible: &Visible) -> Result<Vec<LocationReport>, Error> {
-        let evaluated = self.ports.store.locations(&visible.filter()).await;
+    pub(super) async fn location_reports(
+        &self,
+        cx: &Context,
+        visible: &Visible,
+    ) -> Result<Vec<LocationReport>, Error> {
+        let evaluated = cx.in_turn(self.ports.store.locations(&visible.filter())).await?;
         let mut evaluated: BTreeMap<_, _> = evaluated
-            .map_err(StorageError::RecordUnavailable)?
             .into_iter()
             .map(|found| ((found.at.tenant.clone(), key(&found.at.location)), found))
             .collect();

@@ -9,10 +9,7 @@ use crate::{
         fleet::{ClassCounts, CoverageClass},
     },
     ports::coverage::{CountedRules, LocationCount},
-    service::{
-        context::Context,
-        error::{Error, StorageError},
-    },
+    service::{context::Context, error::Error},
 };
 
 /// A request for counts.
@@ -76,8 +73,7 @@ impl CoverageQueries {
         let Some(visible) = self.visible(cx, scope).await? else { return Ok(CoverageReport::default()) };
         let filter = visible.filter();
         let read = async |rules, by_key| {
-            let counts = self.ports.store.counts(&filter, rules, by_key).await;
-            let mut counts = counts.map_err(StorageError::RecordUnavailable)?;
+            let mut counts = cx.in_long_turn(self.ports.store.counts(&filter, rules, by_key)).await?;
             counts.retain(|count| visible.granted.contains(&count.at));
             Ok::<_, Error>(counts)
         };
@@ -94,7 +90,7 @@ impl CoverageQueries {
             Some(grouping) => group(*grouping, counts.iter()),
         };
         let total = sum(&counts);
-        Ok(CoverageReport { groups, total, locations: self.location_reports(&visible).await? })
+        Ok(CoverageReport { groups, total, locations: self.location_reports(cx, &visible).await? })
     }
 }
 

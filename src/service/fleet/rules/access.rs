@@ -49,7 +49,7 @@ impl Fleet {
     pub(super) async fn own_rule(&self, cx: &mut Context, id: &RuleId) -> Result<EncryptionRule, Error> {
         cx.audit.detail(&format!("encryption rule {id}"));
         let tenant = cx.tenant()?;
-        let found = find_rule(self, &tenant, id).await.map_err(StorageError::RecordUnavailable)?;
+        let found = cx.in_turn(find_rule(self, &tenant, id)).await?;
         let rule = found.ok_or_else(|| not_found(id))?;
         authorize(cx, Some(&tenant.id), id.as_str())?;
         Ok(rule)

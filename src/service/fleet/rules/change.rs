@@ -14,7 +14,7 @@ use crate::{
     },
     service::{
         context::Context,
-        error::{Error, FleetError, StorageError},
+        error::{Error, FleetError},
         fleet::{ports::Fleet, selection::granted_locations},
     },
 };
@@ -67,12 +67,11 @@ impl Fleet {
             require_change(cx, &after.definition)?;
             let tenant = cx.tenant()?;
             granted_locations(&tenant, &after.definition.selection, Some(&after.definition.key))?;
-            if !self.ports.rules.update(&after).await.map_err(StorageError::RecordUnavailable)? {
+            if !cx.in_turn(self.ports.rules.update(&after)).await? {
                 continue;
             }
             if after.status.state == RuleState::Disabled {
-                let deleted = self.ports.coverage.delete_rule(&tenant.id, after.id.as_str()).await;
-                deleted.map_err(StorageError::RecordUnavailable)?;
+                cx.in_turn(self.ports.coverage.delete_rule(&tenant.id, after.id.as_str())).await?;
             }
             record_change(cx, &format!("encryption rule {}", after.id)).await?;
             self.rules_due.notify_one();
@@ -97,9 +96,8 @@ impl Fleet {
         for _ in 0..MAX_ATTEMPTS {
             let rule = self.changeable_rule(cx, id, etag).await?;
             require_change(cx, &rule.definition)?;
-            if self.ports.rules.delete(&rule).await.map_err(StorageError::RecordUnavailable)? {
-                let deleted = self.ports.coverage.delete_rule(rule.tenant(), id.as_str()).await;
-                deleted.map_err(StorageError::RecordUnavailable)?;
+            if cx.in_turn(self.ports.rules.delete(&rule)).await? {
+                cx.in_turn(self.ports.coverage.delete_rule(rule.tenant(), id.as_str())).await?;
                 record_change(cx, &format!("encryption rule {id}")).await?;
                 self.rules_due.notify_one();
                 return Ok(());

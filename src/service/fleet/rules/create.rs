@@ -16,7 +16,7 @@ use crate::{
     ports::rules::{NewRule, RuleCreation, RuleRequest},
     service::{
         context::Context,
-        error::{ChangeError, Error, FleetError, StorageError},
+        error::{ChangeError, Error, FleetError},
         fleet::{ports::Fleet, selection::granted_locations},
     },
 };
@@ -68,7 +68,7 @@ impl Fleet {
             status: RuleStatus { state, ..RuleStatus::default() },
         };
         let new = NewRule { rule, request, max_rules: MAX_RULES };
-        let id = match self.ports.rules.create(&new).await.map_err(StorageError::RecordUnavailable)? {
+        let id = match cx.in_turn(self.ports.rules.create(&new)).await? {
             RuleCreation::Created => new.rule.id,
             RuleCreation::Exists(id) => id,
             RuleCreation::RequestIdReused => return Err(Error::Change(ChangeError::RequestIdReused)),
@@ -76,8 +76,7 @@ impl Fleet {
         };
         record_change(cx, &format!("encryption rule {id}")).await?;
         self.rules_due.notify_one();
-        let found = self.ports.rules.find(Some(&tenant.id), &id).await;
-        let found = found.map_err(StorageError::RecordUnavailable)?;
+        let found = cx.in_turn(self.ports.rules.find(Some(&tenant.id), &id)).await?;
         self.rule_view(cx, found.ok_or_else(|| not_found(&id))?).await
     }
 }

@@ -1,6 +1,6 @@
 //! Evaluates a rule now (`EvaluateEncryptionRule`).
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time;
 
@@ -33,6 +33,9 @@ use crate::{
 const MARGIN: Duration = Duration::from_millis(500);
 /// The wait before the next attempt while another evaluation of the tenant is running.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long after its deadline a call still waits for the evaluations of others before it.
+const MAX_WAIT: Duration = Duration::from_mins(10);
 
 /// A request to evaluate a rule now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +81,7 @@ impl Fleet {
         let once = OneTime { rule: id.clone(), max_changes };
         let ended = self.wait_for(cx, once).await?;
         let tenant = cx.tenant()?;
-        let found = find_rule(self, &tenant, &id).await.map_err(StorageError::RecordUnavailable)?;
+        let found = cx.in_turn(find_rule(self, &tenant, &id)).await?;
         let mut rule = found.unwrap_or(rule);
         let job = if let Some(StartedJob(job)) = ended {
             job
@@ -89,7 +92,7 @@ impl Fleet {
             None
         };
         let job = match job {
-            Some(job) => self.ports.jobs.find(job).await.map_err(StorageError::RecordUnavailable)?,
+            Some(job) => cx.in_turn(self.ports.jobs.find(job)).await?,
             None => None,
         };
         let job = match job {
@@ -103,7 +106,12 @@ impl Fleet {
     async fn wait_for(&self, cx: &Context, once: OneTime) -> Result<Option<StartedJob>, Error> {
         let (fleet, state, tenant) = (self.clone(), Arc::clone(&cx.state), cx.caller.tenant.clone());
         let rule = once.rule.clone();
+        let wait_until = cx.call.deadline + MAX_WAIT;
         let run = async move {
+            // The others of the tenant wait without asking the store again and again.
+            let Some(_own_turn) = state.evaluation_locks.lock(&tenant, wait_until).await else {
+                return Ok(HashMap::new());
+            };
             loop {
                 let run = Run { once: Some(&once), changes: true };
                 match evaluate(&fleet, &state, &tenant, run).await? {

@@ -16,7 +16,7 @@ use crate::{
     ports::rules::{RuleFilter, RuleKey},
     service::{
         context::Context,
-        error::{AccessError, Error, StorageError},
+        error::{AccessError, Error},
         fleet::ports::Fleet,
         queries::page_token::{PageCursor, RequestTokens},
     },
@@ -83,23 +83,26 @@ impl Fleet {
                 std::iter::once(own).chain(others).collect()
             }
         };
-        let rule = self.find_in(&tenants, id).await?.ok_or_else(|| not_found(id))?;
+        let rule = self.find_in(cx, &tenants, id).await?.ok_or_else(|| not_found(id))?;
         authorize(cx, Some(rule.tenant()), id.as_str())?;
         self.rule_view(cx, rule).await
     }
 
     /// The first of the tenants' rules with this id.
-    async fn find_in(&self, tenants: &[Arc<Tenant>], id: &RuleId) -> Result<Option<EncryptionRule>, Error> {
+    async fn find_in(
+        &self,
+        cx: &Context,
+        tenants: &[Arc<Tenant>],
+        id: &RuleId,
+    ) -> Result<Option<EncryptionRule>, Error> {
         if id.is_generated() && tenants.len() > 1 {
-            let found = self.ports.rules.find(None, id).await.map_err(StorageError::RecordUnavailable)?;
+            let found = cx.in_turn(self.ports.rules.find(None, id)).await?;
             return Ok(found.filter(|rule| tenants.iter().any(|tenant| tenant.id == *rule.tenant())));
         }
         let declares =
             |tenant: &&Arc<Tenant>| id.is_generated() || tenant.rules.iter().any(|rule| rule.id == *id);
         match tenants.iter().find(declares) {
-            Some(tenant) => {
-                find_rule(self, tenant, id).await.map_err(|it| StorageError::RecordUnavailable(it).into())
-            }
+            Some(tenant) => cx.in_turn(find_rule(self, tenant, id)).await,
             None => Ok(None),
         }
     }
@@ -133,7 +136,7 @@ impl Fleet {
         };
         let mut found = Vec::new();
         for tenant in tenants.iter().filter(|tenant| !tenant.rules.is_empty()) {
-            let rules = configured_rules(self, tenant).await.map_err(StorageError::RecordUnavailable)?;
+            let rules = cx.in_turn(configured_rules(self, tenant)).await?;
             found.extend(rules.into_iter().filter(|rule| {
                 (states.is_empty() || states.contains(&rule.status.state))
                     && after.as_ref().is_none_or(|after| RuleKey::from(rule) > *after)
@@ -141,7 +144,7 @@ impl Fleet {
         }
         let limit = u32::try_from(page_size + 1).unwrap_or(u32::MAX);
         let filter = RuleFilter { tenant: owner, states, after };
-        let stored = self.ports.rules.list(&filter, limit).await.map_err(StorageError::RecordUnavailable)?;
+        let stored = cx.in_turn(self.ports.rules.list(&filter, limit)).await?;
         found.extend(stored.into_iter().filter(|rule| tenants.iter().any(|it| it.id == *rule.tenant())));
         found.sort_by_cached_key(|rule| RuleKey::from(rule));
         let has_more = found.len() > page_size;

@@ -5,11 +5,7 @@ use crate::{
         fleet::{EncryptionRule, RuleState},
         time::Timestamp,
     },
-    service::{
-        context::Context,
-        error::{Error, StorageError},
-        fleet::ports::Fleet,
-    },
+    service::{context::Context, error::Error, fleet::ports::Fleet},
 };
 
 /// A rule with what changes while its job runs.
@@ -26,13 +22,13 @@ pub struct RuleView {
 impl Fleet {
     pub(super) async fn rule_view(&self, cx: &Context, rule: EncryptionRule) -> Result<RuleView, Error> {
         let changed = match rule.status.evaluation.as_ref().and_then(|evaluation| evaluation.job) {
-            Some(job) => self.ports.jobs.find(job).await.map_err(StorageError::RecordUnavailable)?,
+            Some(job) => cx.in_turn(self.ports.jobs.find(job)).await?,
             None => None,
         };
         let next_evaluation = if rule.status.state == RuleState::Active {
-            let next = self.ports.rule_schedule.next(rule.tenant()).await;
+            let next = cx.in_turn(self.ports.rule_schedule.next(rule.tenant())).await?;
             let now = cx.ports().clock.now();
-            next.map_err(StorageError::RecordUnavailable)?.map(|next| next.max(now))
+            next.map(|next| next.max(now))
         } else {
             None
         };
