@@ -32,7 +32,14 @@ pub(super) struct Authorities {
 pub(super) fn read(env: &dyn Env, reader: &Reader) -> Authorities {
     let variable = |name| env.get(name).filter(|path: &String| !path.is_empty());
     let (bundle, file, dir) = (variable(AWS_CA_BUNDLE), variable(SSL_CERT_FILE), variable(SSL_CERT_DIR));
-    let certificates = bundle.as_ref().and_then(|path| certificates(Path::new(path), reader));
+    // The libraries would say nothing, and trust no server.
+    if let Some(path) = &file {
+        certificates(SSL_CERT_FILE, Path::new(path), reader);
+    }
+    if let Some(path) = &dir {
+        check_folder(Path::new(path), reader);
+    }
+    let certificates = bundle.as_ref().and_then(|path| certificates(AWS_CA_BUNDLE, Path::new(path), reader));
     let pem = certificates.map(|mut certificates| {
         if file.is_some() || dir.is_some() {
             let (file, dir) = (file.as_deref().map(Path::new), dir.as_deref().map(Path::new));
@@ -43,8 +50,8 @@ pub(super) fn read(env: &dyn Env, reader: &Reader) -> Authorities {
     Authorities { pem, file: file.or(bundle) }
 }
 
-/// The certificates in the bundle.
-fn certificates(path: &Path, reader: &Reader) -> Option<Vec<CertificateDer<'static>>> {
+/// The certificates in the file that this variable names.
+fn certificates(variable: &str, path: &Path, reader: &Reader) -> Option<Vec<CertificateDer<'static>>> {
     let problem = match fs::read(path) {
         Ok(text) => {
             let found: Vec<_> = CertificateDer::pem_slice_iter(&text).flatten().collect();
@@ -57,9 +64,22 @@ fn certificates(path: &Path, reader: &Reader) -> Option<Vec<CertificateDer<'stat
     };
     reader.report_file(
         path,
-        format!("{problem}; {AWS_CA_BUNDLE} names this file: name one with PEM certificates, or unset it"),
+        format!("{problem}; {variable} names this file: name one with PEM certificates, or unset it"),
     );
     None
+}
+
+/// Reports a folder without usable certificates.
+fn check_folder(path: &Path, reader: &Reader) {
+    let found = rustls_native_certs::load_certs_from_paths(None, Some(path)).certs;
+    if !found.iter().any(is_usable) {
+        let problem =
+            "contains no file with a usable PEM certificate that is named by the hash of its subject";
+        let advice = format!(
+            "{SSL_CERT_DIR} names this folder: run `openssl rehash` on it, name another one, or unset it"
+        );
+        reader.report_file(path, format!("{problem}; {advice}"));
+    }
 }
 
 /// The usable certificates, because the AWS SDK panics at one that it cannot use, for example of X.509 version 1.

@@ -57,6 +57,17 @@ fn settings_that_name_authorities_take_precedence() {
 }
 
 #[test]
+fn a_file_or_folder_without_usable_certificates_is_reported() {
+    for (variable, name) in [("SSL_CERT_FILE", "file.pem"), ("SSL_CERT_DIR", "certs")] {
+        let errors = load(SERVERS, &[], &[(variable, name)]).unwrap_err();
+        assert!(errors.len() == 1 && errors[0].contains(name), "{errors:?}");
+        assert!(errors[0].contains(&format!("{variable} names this ")), "{errors:?}");
+    }
+    let errors = load("", &[("file.pem", "")], &[("SSL_CERT_FILE", "file.pem")]).unwrap_err();
+    assert!(errors[0].contains("contains no usable PEM certificate"), "{errors:?}");
+}
+
+#[test]
 fn a_bundle_without_usable_certificates_is_reported() {
     let unusable = pem::encode(&pem::Pem::new("CERTIFICATE", *b"no certificate"));
     for (files, problem) in [
