@@ -8,6 +8,7 @@ mod health;
 mod layers;
 mod message_limits;
 pub mod readiness;
+mod reflection;
 mod routes;
 mod serve;
 mod transport;

@@ -12,6 +12,7 @@ use super::{
     health::{self, ReadinessHealth, pb::health_server::HealthServer},
     layers::stack::{LayerPorts, call_stack, open_stack},
     message_limits::{MAX_BULK_MESSAGE, MAX_MESSAGE},
+    reflection::{self, V1Alpha},
 };
 use crate::proto::{
     DESCRIPTORS, audit_service_server::AuditServiceServer,
@@ -43,7 +44,7 @@ pub(super) fn routes(
     ports: &LayerPorts,
     handler: GrpcHandler,
     health: HealthServer<ReadinessHealth>,
-) -> Result<Routes, tonic_reflection::server::Error> {
+) -> Result<Routes, DescriptorError> {
     let associations = KeyAssociationServiceServer::new(handler.clone())
         .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -79,15 +80,9 @@ pub(super) fn routes(
         .add_service(guarded.named_layer(rules))
         .add_service(guarded.named_layer(tenants));
     if config.reflection {
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(DESCRIPTORS)
-                .register_encoded_file_descriptor_set(health::DESCRIPTORS)
-                // Some clients decode error details by reflection.
-                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-        };
-        let v1 = reflection().build_v1()?.max_decoding_message_size(MAX_OPEN_MESSAGE);
-        let v1alpha = reflection().build_v1alpha()?.max_decoding_message_size(MAX_OPEN_MESSAGE);
+        // With the types of error details, which some clients decode by reflection.
+        let v1 = reflection::service(descriptors()?)?.max_decoding_message_size(MAX_OPEN_MESSAGE);
+        let v1alpha = V1Alpha(v1.clone());
         routes = routes.add_service(open.named_layer(v1)).add_service(open.named_layer(v1alpha));
     }
     Ok(routes)

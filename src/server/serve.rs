@@ -57,9 +57,6 @@ pub struct Services {
 /// Why the server failed.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// The reflection service cannot be built from the compiled descriptors.
-    #[error("server reflection cannot be built from the compiled descriptors")]
-    Reflection(#[source] tonic_reflection::server::Error),
     /// The compiled descriptors of the methods cannot be read.
     #[error("the compiled descriptors of the methods cannot be read")]
     Descriptors(#[source] prost_reflect::DescriptorError),
@@ -74,7 +71,7 @@ pub enum ServeError {
 ///
 /// # Errors
 ///
-/// [`ServeError::Reflection`] and [`ServeError::Descriptors`] at start, [`ServeError::NotDrained`] if the drain takes too long.
+/// [`ServeError::Descriptors`] at start, [`ServeError::NotDrained`] if the drain takes too long.
 pub async fn run(
     listener: TcpListener,
     config: Config,
@@ -94,7 +91,7 @@ pub async fn run(
         parts.coverage.clone(),
         streams_end.clone(),
     );
-    let routes = routes(&config, &parts.ports, handler, health).map_err(ServeError::Reflection)?.prepare();
+    let routes = routes(&config, &parts.ports, handler, health).map_err(ServeError::Descriptors)?.prepare();
     let limiter = ConnectionLimiter::new(config.connections, config.trusted_proxies.clone());
     let incoming = acceptor::connections(listener, parts.tls, limiter);
     let trace = Trace::new(config.request_timeout, config.trusted_proxies.clone(), calls.clone())

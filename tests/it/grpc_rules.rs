@@ -5,13 +5,14 @@ use std::time::Duration;
 use logkey::proto::WatchAuditEventsRequest;
 use prost::Message as _;
 use reqwest::{Client, Response};
+use tokio::net::TcpStream;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 use tonic_reflection::pb::v1::{
-    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    ExtensionRequest, ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
@@ -181,5 +182,112 @@ async fn reflection_answers_each_request_of_a_stream_in_order() {
         );
     }
     assert!(matches!(&answers[3], MessageResponse::ListServicesResponse(it) if it.service.len() >= 7));
+    service.stop().await;
+}
+
+/// What a request of reflection gets: the code of its error in the stream, or none.
+fn error_code(answer: &MessageResponse) -> Option<i32> {
+    let MessageResponse::ErrorResponse(error) = answer else { return None };
+    assert!(!error.error_message.is_empty());
+    Some(error.error_code)
+}
+
+#[tokio::test]
+async fn reflection_reports_what_it_does_not_have_in_the_stream_and_goes_on() {
+    let service = Service::start().await;
+    let extension = |containing_type: &str| {
+        let containing_type = containing_type.to_owned();
+        MessageRequest::FileContainingExtension(ExtensionRequest { containing_type, extension_number: 1 })
+    };
+    let (not_found, invalid) = (Some(Code::NotFound as i32), Some(Code::InvalidArgument as i32));
+    let caller = "keyassociation.v1.GetCallerRequest";
+    let requests = [
+        (Some(MessageRequest::FileByFilename("none.proto".into())), not_found),
+        (Some(MessageRequest::FileContainingSymbol("keyassociation.v1.None".into())), not_found),
+        (
+            Some(MessageRequest::FileContainingSymbol("keyassociation.v1.TenantService.None".into())),
+            not_found,
+        ),
+        (Some(MessageRequest::FileContainingSymbol(String::new())), not_found),
+        (Some(extension(caller)), not_found),
+        (Some(extension("none")), not_found),
+        (Some(MessageRequest::AllExtensionNumbersOfType("none".into())), not_found),
+        (None, invalid),
+        (Some(MessageRequest::AllExtensionNumbersOfType(caller.into())), None),
+        (
+            Some(MessageRequest::FileContainingSymbol("grpc.health.v1.HealthCheckRequest.service".into())),
+            None,
+        ),
+        (Some(MessageRequest::FileContainingSymbol("grpc.reflection.v1alpha.ServerReflection".into())), None),
+    ];
+    let (requests, expected): (Vec<_>, Vec<_>) = requests
+        .into_iter()
+        .map(|(message_request, code)| {
+            (ServerReflectionRequest { host: "some.host".into(), message_request }, code)
+        })
+        .unzip();
+    let stream = tokio_stream::iter(requests.clone());
+    let answers =
+        ServerReflectionClient::new(service.channel()).server_reflection_info(stream).await.unwrap();
+    let answers: Vec<_> = answers.into_inner().map(Result::unwrap).collect().await;
+    let codes = answers.iter().map(|answer| error_code(answer.message_response.as_ref().unwrap()));
+    assert_eq!(codes.collect::<Vec<_>>(), expected);
+    for (answer, request) in answers.iter().zip(&requests) {
+        assert_eq!((&*answer.valid_host, answer.original_request.as_ref()), ("some.host", Some(request)));
+    }
+    // The same in the older version, which some clients still use.
+    let older = tonic_reflection::pb::v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(
+            tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest::FileByFilename(
+                "none.proto".into(),
+            ),
+        ),
+    };
+    let mut client = tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient::new(
+        service.channel(),
+    );
+    let answers = client.server_reflection_info(tokio_stream::iter([older.clone(), older])).await.unwrap();
+    let answers: Vec<_> = answers.into_inner().map(Result::unwrap).collect().await;
+    assert_eq!(answers.len(), 2, "the stream goes on after an error");
+    service.stop().await;
+}
+
+/// gRPC's clients end a request with its last DATA frame. A client that sends trailers all the same has its call
+/// answered, and its trailers mean nothing.
+#[tokio::test]
+async fn trailers_of_a_request_change_nothing() {
+    let service = Service::start().await;
+    let socket = TcpStream::connect(service.address).await.unwrap();
+    let (client, connection) = h2::client::handshake(socket).await.unwrap();
+    let driving = tokio::spawn(connection);
+    let bearer = service.issuer.token("payments", "logkey:read");
+    for (path, token) in [(GET_CALLER, Some(&bearer)), (GET_CALLER, None), (CHECK, None)] {
+        let mut request = http::Request::post(format!("http://{}/{path}", service.address))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut client = client.clone().ready().await.unwrap();
+        let (response, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        body.send_data(framed(0, b"").into(), false).unwrap();
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", "13".parse().unwrap());
+        trailers.insert("authorization", format!("Bearer {bearer}").parse().unwrap());
+        body.send_trailers(trailers).unwrap();
+        let (head, mut body) = response.await.unwrap().into_parts();
+        let mut length = 0;
+        while let Some(data) = body.data().await {
+            length += data.unwrap().len();
+        }
+        let trailers = body.trailers().await.unwrap();
+        let status = trailers.as_ref().unwrap_or(&head.headers).get("grpc-status").unwrap();
+        let expected = if path == GET_CALLER && token.is_none() { "16" } else { "0" };
+        assert_eq!(status, expected, "{path}");
+        assert_eq!(length > 0, expected == "0", "{path}");
+    }
+    drop(client);
+    driving.abort();
     service.stop().await;
 }
