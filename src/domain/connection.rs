@@ -53,7 +53,27 @@ pub fn failed_step(error: &(dyn Error + 'static)) -> Option<FailedStep> {
 }
 
 fn step_in(error: &(dyn Error + 'static)) -> Option<FailedStep> {
-    let text = error.to_string().to_lowercase();
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    let is_connection = kind.is_some_and(|kind| {
+        matches!(
+            kind,
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::NotConnected
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof
+        )
+    });
+    failed_step_in(&error.to_string()).or(is_connection.then_some(FailedStep::Connection))
+}
+
+/// The step at which a call failed, by the text of its error.
+#[must_use]
+pub fn failed_step_in(text: &str) -> Option<FailedStep> {
+    let text = text.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if has(&["certificate"]) {
         return Some(FailedStep::Certificate);
@@ -70,21 +90,7 @@ fn step_in(error: &(dyn Error + 'static)) -> Option<FailedStep> {
     if has(&["timed out", "timeout", "deadline has elapsed", "no reply in time"]) {
         return Some(FailedStep::Timeout);
     }
-    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-    let is_connection = kind.is_some_and(|kind| {
-        matches!(
-            kind,
-            io::ErrorKind::ConnectionRefused
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::HostUnreachable
-                | io::ErrorKind::NetworkUnreachable
-                | io::ErrorKind::NotConnected
-                | io::ErrorKind::BrokenPipe
-                | io::ErrorKind::UnexpectedEof
-        )
-    });
-    if is_connection || has(&["connection refused", "connection reset", "tcp connect error"]) {
+    if has(&["connection refused", "connection reset", "tcp connect error"]) {
         return Some(FailedStep::Connection);
     }
     has(&["http version", "http2 error", "parsed", "incomplete message", "body error"])

@@ -11,6 +11,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use metrics::{counter, gauge, histogram};
+use parking_lot::Mutex;
 use redis::{FromRedisValue, RedisError};
 use tokio::{
     task::AbortHandle,
@@ -23,7 +24,10 @@ use super::{
     client::{CONNECT_TIMEOUT, RedisConn},
     scripts::{ScriptCall, Scripts, micros},
 };
-use crate::ports::limit::QuotaKey;
+use crate::{
+    domain::connection::{FailedStep, failed_step_in},
+    ports::limit::QuotaKey,
+};
 
 /// The default timeout of a decision.
 pub const TIMEOUT: Duration = Duration::from_millis(5);
@@ -51,6 +55,8 @@ pub struct RedisBackend {
     /// The name of this replica, random for each process.
     pub(super) name: String,
     up: AtomicBool,
+    /// At which step the last request failed, if that is known.
+    failed: Mutex<Option<FailedStep>>,
     /// How often the server became available again.
     reconnects: AtomicU64,
     replicas: AtomicU32,
@@ -103,6 +109,7 @@ impl RedisBackend {
             scripts: Scripts::new(),
             name: Uuid::new_v4().to_string(),
             up: AtomicBool::new(false),
+            failed: Mutex::default(),
             reconnects: AtomicU64::new(0),
             replicas: AtomicU32::new(1),
             attempts: AtomicUsize::new(0),
@@ -158,6 +165,10 @@ impl RedisBackend {
             (false, OnBackendError::Refuse) => {
                 "redis is down: calls are rejected, because on_backend_error is \"refuse\"".to_owned()
             }
+        };
+        let status = match *self.failed.lock() {
+            Some(step) if !up => format!("{status}; {step}"),
+            Some(_) | None => status,
         };
         LinkState { up, status }
     }
@@ -267,6 +278,7 @@ impl RedisBackend {
 
     fn mark_down(&self, reason: &str) {
         counter!("logkey_limit_backend_errors_total").increment(1);
+        *self.failed.lock() = failed_step_in(reason);
         if self.up.swap(false, SeqCst) {
             gauge!("logkey_limit_backend_up").set(0.0);
             tracing::warn!(%reason, replicas = self.replicas(), "limits are not shared, because the Redis server is unavailable");

@@ -84,6 +84,14 @@ async fn a_server_with_tls_needs_its_authority_and_password() {
 
     let other = url.clone().with_ca(authority().0.into_bytes()).with_password("s3cret".into());
     let wrong = url.with_ca(certificates.ca.clone()).with_password("guess".into());
+    let to_nobody: RedisUrl = format!("redis://127.0.0.1:{}", free_port()).parse().unwrap();
+    for (bad_url, step) in [
+        (other.clone(), "the certificate of the server was not accepted"),
+        (to_nobody, "there was no connection to the server"),
+    ] {
+        let backend = RedisBackend::start(&bad_url, OnBackendError::Share, TEST_TIMEOUT).unwrap();
+        until(|| backend.state().status.contains(step)).await;
+    }
     assert_unavailable([other, wrong]).await;
 }
 
