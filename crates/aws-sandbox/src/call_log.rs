@@ -48,6 +48,8 @@ pub struct Entry {
     pub request_id: String,
     /// The SDK's id for all attempts of one invocation.
     pub invocation_id: Option<String>,
+    /// The `traceparent` of the request.
+    pub traceparent: Option<String>,
     /// Whether the call took effect, was refused, or neither.
     pub outcome: Outcome,
     /// When the outcome was decided.

@@ -18,6 +18,7 @@ fn entry(operation: &str) -> Entry {
         params: Map::new(),
         request_id: String::new(),
         invocation_id: None,
+        traceparent: None,
         outcome: Outcome::Received,
         decided: None,
         answered: false,

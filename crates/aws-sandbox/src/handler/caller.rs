@@ -92,6 +92,7 @@ pub(super) fn journal_entry(
         params: call_log::truncate(&call.params),
         request_id: String::new(),
         invocation_id: call.invocation_id.clone(),
+        traceparent: call.traceparent.clone(),
         outcome: Outcome::Received,
         decided: None,
         answered: false,

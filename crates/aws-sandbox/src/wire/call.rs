@@ -22,6 +22,7 @@ pub(crate) struct Call {
     pub(crate) params: Map<String, Value>,
     /// The SDK's id for all attempts of one invocation.
     pub(crate) invocation_id: Option<String>,
+    pub(crate) traceparent: Option<String>,
     /// The host and port that the caller used.
     pub(crate) host: String,
 }
@@ -62,6 +63,7 @@ impl Call {
             unverified_token: text(&parts.headers, "x-amz-security-token").map(str::to_owned),
             params,
             invocation_id: text(&parts.headers, "amz-sdk-invocation-id").map(str::to_owned),
+            traceparent: text(&parts.headers, "traceparent").map(str::to_owned),
             host: text(&parts.headers, "host").unwrap_or_default().to_owned(),
         })
     }
