@@ -4,6 +4,7 @@
 //! cannot combine one tenant's credentials with another tenant's command.
 
 mod call_budget;
+mod call_spans;
 mod client;
 mod clients;
 mod config;

@@ -13,6 +13,7 @@ mod env_overlay;
 mod fleet;
 mod interner;
 mod limits;
+mod otlp;
 mod policy;
 mod reader;
 mod rules;
@@ -66,7 +67,7 @@ pub struct Settings {
     pub fleet: Fleet,
     /// `[policy]`: the operator's policies, in addition to the tenants' grants.
     pub policy: Policy,
-    /// `[telemetry]`: the log lines of the service.
+    /// `[telemetry]`: the log lines, metrics and traces of the service.
     pub telemetry: Telemetry,
     /// `[[tenants]]` and `tenants_dir`: the tenants and their grants.
     pub tenants: Tenants,
@@ -88,10 +89,13 @@ impl Settings {
         let reader = Reader::default();
         let Some((source, mut table)) = reader.document(path) else { return Err(reader.diagnostics()) };
         env_overlay::apply_env(&mut table, env, &reader);
-        let mut read = read(&Section::root(source, &table, &reader));
+        let mut read = read(&Section::root(source, &table, &reader), env);
         let authorities = authorities::read(env, &reader);
-        if let Some(Settings { store, aws, auth, limits, .. }) = &mut read {
+        if let Some(Settings { store, aws, auth, limits, telemetry, .. }) = &mut read {
             authorities.apply(store, aws, &mut auth.issuers, &mut limits.backend);
+            if let Some(otlp) = &mut telemetry.otlp {
+                otlp.authorities = authorities.pem();
+            }
         }
         if !reader.is_clean() {
             return Err(reader.diagnostics());
@@ -102,7 +106,7 @@ impl Settings {
 }
 
 /// Reads every section before it fails because of one, so that it finds every problem.
-fn read(root: &Section<'_>) -> Option<Settings> {
+fn read(root: &Section<'_>, env: &dyn Env) -> Option<Settings> {
     let server = server::read(&root.section("server"));
     let store_section = root.section("store");
     let store = store::read(&store_section);
@@ -116,7 +120,7 @@ fn read(root: &Section<'_>) -> Option<Settings> {
     let audit = audit::read(&audit_section);
     let fleet = fleet::read(&root.section("fleet"));
     let policy = policy::read(&root.section("policy"));
-    let telemetry = telemetry::read(&root.section("telemetry"));
+    let telemetry = telemetry::read(&root.section("telemetry"), env);
     let files = tenants::files(root);
     let context = tenants::TenantContext { limits: limits.tenant, issuers: &auth.issuers };
     let tenants = tenants::read(root, &files, &context);

@@ -8,17 +8,19 @@
 //!
 //! | rank | modules | responsibility |
 //! |---|---|---|
-//! | 8 | [`cli`] | the subcommands of `logkey` |
-//! | 7 | [`app`] | builds, wires and shuts down the service; the only module that names every adapter |
-//! | 6 | [`config`] | turns the settings into typed values and reports every problem at once |
-//! | 5 | [`server`] | turns gRPC messages into commands and errors into gRPC statuses |
-//! | 4 | [`service`] | the use cases: resolve, authorize, intent, permit, call, outcome |
-//! | 3 | [`limit`] | the tenant quotas and the upstream limiter |
-//! | 3 | [`aws`] | role sessions, the calls to AWS, and the classification of their errors |
-//! | 3 | `sandbox` | the embedded AWS: the crate `aws-sandbox`, behind a feature |
-//! | 3 | [`audit`], [`store`] | the audit log and its durable store |
-//! | 3 | [`auth`] | verification of tokens and evaluation of policies |
-//! | 2 | [`ports`], [`proto`] | the traits that the adapters implement; the generated gRPC types |
+//! | 9 | [`cli`] | the subcommands of `logkey` |
+//! | 8 | [`app`] | builds, wires and shuts down the service; the only module that names every adapter |
+//! | 7 | [`config`] | turns the settings into typed values and reports every problem at once |
+//! | 6 | [`server`] | turns gRPC messages into commands and errors into gRPC statuses |
+//! | 5 | [`service`] | the use cases: resolve, authorize, intent, permit, call, outcome |
+//! | 4 | [`limit`] | the tenant quotas and the upstream limiter |
+//! | 4 | [`aws`] | role sessions, the calls to AWS, and the classification of their errors |
+//! | 4 | `sandbox` | the embedded AWS: the crate `aws-sandbox`, behind a feature |
+//! | 4 | [`audit`], [`store`] | the audit log and its durable store |
+//! | 4 | [`otlp`] | exports spans to a collector |
+//! | 4 | [`auth`] | verification of tokens and evaluation of policies |
+//! | 3 | [`ports`], [`proto`] | the traits that the adapters implement; the generated gRPC types |
+//! | 2 | [`spans`] | the spans of a call's steps, for traces |
 //! | 1 | [`domain`] | the types and rules of the product, without I/O |
 
 pub mod cli;
@@ -34,10 +36,13 @@ pub mod audit;
 pub mod auth;
 pub mod aws;
 pub mod limit;
+pub mod otlp;
 pub mod store;
 
 pub mod ports;
 pub mod proto;
+
+pub mod spans;
 
 pub mod domain;
 

@@ -80,7 +80,7 @@ pub(crate) async fn echo() -> Outcome<()> {
 pub(crate) async fn service(folder: &str) -> Outcome<()> {
     let settings = Settings::load(&Path::new(folder).join("logkey.toml"), &EmptyEnv);
     let settings = settings.map_err(|diagnostics| join_diagnostics(&diagnostics))?;
-    let ProcessTelemetry { metrics, log: _log } = telemetry::init(&settings.telemetry)?;
+    let ProcessTelemetry { metrics, log: _log } = telemetry::init(&settings.telemetry, None)?;
     let app = App::start(settings, None).await?;
     let free = || TcpListener::bind("127.0.0.1:0");
     let listeners = Listeners { grpc: free().await?, admin: AdminPort::serve(free().await?, Some(metrics)) };

@@ -36,7 +36,7 @@ pub(crate) struct Tenant {
 pub(crate) async fn serve(folder: &str, stubbed: bool) -> Outcome<()> {
     let settings = Settings::load(&Path::new(folder).join("logkey.toml"), &EmptyEnv);
     let settings = settings.map_err(|diagnostics| join_diagnostics(&diagnostics))?;
-    let ProcessTelemetry { metrics, log: _log } = telemetry::init(&settings.telemetry)?;
+    let ProcessTelemetry { metrics, log: _log } = telemetry::init(&settings.telemetry, None)?;
     let upstream = stubbed.then(|| {
         let aws = Arc::new(StubbedAws);
         AwsPorts {

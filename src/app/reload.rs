@@ -17,6 +17,7 @@ use crate::{
     config::{Diagnostic, Settings, join_diagnostics},
     domain::{audit::AuditOperation, error_chain::error_chain, plural::plural, reason::Reason},
     limit::LocalUpstreamLimiter,
+    otlp::Exporter,
     ports::{AuditUnavailable, Clock, page_keys::PageKeyStore},
     server::Tls,
     service::PageTokens,
@@ -25,12 +26,13 @@ use crate::{
 /// How long a reload waits until it is recorded.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Reloads tenants, policies, issuers, AWS's quotas, certificates and the key that signs the log. Other
-/// settings need a restart.
+/// Reloads tenants, policies, issuers, AWS's quotas, certificates, the collector of traces and the key that signs
+/// the log. Other settings need a restart.
 #[derive(Clone)]
 pub struct Reloader {
     pub(super) current: Arc<SnapshotHolder>,
     pub(super) tls: Option<Arc<Tls>>,
+    pub(super) exporter: Option<Arc<Exporter>>,
     pub(super) aws: Option<Arc<Aws>>,
     pub(super) limiter: Arc<LocalUpstreamLimiter>,
     pub(super) journal: Arc<Journal>,
@@ -43,6 +45,12 @@ pub struct Reloader {
 // === impl Reloader ===
 
 impl Reloader {
+    /// Also reloads the settings of the exporter of traces.
+    #[must_use]
+    pub fn with_exporter(self, exporter: Option<Arc<Exporter>>) -> Self {
+        Self { exporter, ..self }
+    }
+
     /// Activates `settings`, or logs and records why it cannot.
     pub async fn reload(&self, settings: Result<Settings, Vec<Diagnostic>>) {
         let result = match settings {
@@ -124,13 +132,25 @@ impl Reloader {
     /// Replaces the current snapshot. Returns a summary and the previous snapshot.
     fn activate(&self, settings: Settings) -> Result<(String, Arc<Snapshot>), String> {
         let previous = self.current.load();
-        let Settings { auth, tenants, policy, limits, .. } = settings;
+        let Settings { auth, tenants, policy, limits, telemetry, .. } = settings;
         let tenants = Arc::new(tenants);
         let next =
             build_snapshot::rebuild(auth, Arc::clone(&tenants), &policy, &previous, Arc::clone(&self.clock))
                 .map_err(|diagnostics| diagnostics.0.join("\n"))?;
+        let collector = match (&self.exporter, telemetry.otlp) {
+            (Some(exporter), Some(config)) => Some(
+                exporter
+                    .prepare(config)
+                    .map_err(|error| format!("[telemetry.otlp] cannot be used: {}", error_chain(&error)))?,
+            ),
+            (None, _) | (_, None) => None,
+        };
+        // The last step that can fail.
         if let Some(tls) = &self.tls {
             tls.reload().map_err(|error| error.to_string())?;
+        }
+        if let (Some(exporter), Some(client)) = (&self.exporter, collector) {
+            exporter.replace(client);
         }
         self.current.replace(next);
         self.limiter.set_upstream(limits.shared.upstream);

@@ -75,6 +75,7 @@ impl App {
         Reloader {
             current: Arc::clone(&self.current),
             tls: self.tls.clone(),
+            exporter: None,
             aws: self.aws.clone(),
             limiter: Arc::clone(&self.limiter),
             journal: Arc::clone(&self.journal),

@@ -1,16 +1,20 @@
-//! Sets up the log lines and metrics of this process, once.
+//! Sets up the log lines, metrics and spans of this process, once.
 
 mod json_lines;
 mod log_writer;
 mod metrics;
 mod recorder;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, IsTerminal as _};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use thiserror::Error;
 use tracing_appender::non_blocking::NonBlocking;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, fmt, layer::SubscriberExt as _, registry, util::SubscriberInitExt as _,
+};
 
 use self::json_lines::{JsonLines, JsonMembers};
 pub use self::{
@@ -18,7 +22,11 @@ pub use self::{
     metrics::{METRICS, Metric, MetricKind},
     recorder::{CurrentLabels, Recorder},
 };
-use crate::config::{LogFormat, Telemetry};
+use crate::{
+    config::{LogFormat, Telemetry},
+    otlp::Exporter,
+    spans,
+};
 
 /// The upper bounds of the buckets of every latency histogram, in seconds.
 const LATENCIES: [f64; 14] =
@@ -44,14 +52,14 @@ pub enum TelemetryError {
     Log(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sends log lines to standard error and records metrics.
+/// Sends log lines to standard error, records metrics, and gives spans to the exporter, if there is one.
 ///
 /// # Errors
 ///
 /// [`TelemetryError`] if this process already did so.
-pub fn init(settings: &Telemetry) -> Result<ProcessTelemetry, TelemetryError> {
+pub fn init(settings: &Telemetry, traces: Option<&Exporter>) -> Result<ProcessTelemetry, TelemetryError> {
     let (writer, log) = LogWriter::start(io::stderr());
-    log_lines(settings, writer)?;
+    log_lines(settings, writer, traces)?;
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &LATENCIES)
         .and_then(PrometheusBuilder::install_recorder)
@@ -61,23 +69,38 @@ pub fn init(settings: &Telemetry) -> Result<ProcessTelemetry, TelemetryError> {
     Ok(ProcessTelemetry { metrics, log })
 }
 
-fn log_lines(settings: &Telemetry, writer: NonBlocking) -> Result<(), TelemetryError> {
-    // The filter is valid: `config` checked it.
-    let filter = EnvFilter::try_new(&*settings.log_level).unwrap_or_else(|_checked| EnvFilter::new("info"));
+fn log_lines(
+    settings: &Telemetry,
+    writer: NonBlocking,
+    traces: Option<&Exporter>,
+) -> Result<(), TelemetryError> {
     let human = match settings.log_format {
         LogFormat::Human => true,
         LogFormat::Json => false,
         LogFormat::Auto => io::stderr().is_terminal(),
     };
-    let registry = tracing_subscriber::registry().with(filter);
-    let result = if human {
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = if human {
         let colour = io::stderr().is_terminal() && colour_enabled();
-        registry.with(fmt::layer().with_writer(writer).with_ansi(colour)).try_init()
+        fmt::layer().with_writer(writer).with_ansi(colour).boxed()
     } else {
-        let lines = fmt::layer().fmt_fields(JsonMembers).event_format(JsonLines).with_writer(writer);
-        registry.with(lines).try_init()
+        fmt::layer().fmt_fields(JsonMembers).event_format(JsonLines).with_writer(writer).boxed()
+    };
+    let filter = log_filter(&settings.log_level);
+    let result = match traces {
+        None => registry().with(lines).with(filter).try_init(),
+        Some(exporter) => registry().with(lines.with_filter(filter)).with(exporter.layer()).try_init(),
     };
     result.map_err(TelemetryError::Log)
+}
+
+/// Which log lines are written. The spans of traces are not for them.
+fn log_filter(level: &str) -> EnvFilter {
+    // The filter is valid: `config` checked it.
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_checked| EnvFilter::new("info"));
+    match spans::LOG_DIRECTIVE.parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_constant) => filter,
+    }
 }
 
 /// Whether `NO_COLOR` and `CLICOLOR` allow colours.

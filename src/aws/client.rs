@@ -4,9 +4,11 @@ use std::{fmt, sync::Arc};
 
 use aws_config::retry::RetryConfig;
 use aws_sdk_sts::config::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 
 use super::{
     call_budget::CallBudgets,
+    call_spans::CallSpans,
     clients::{self, Clients, Regional},
     config::Config,
     http_pool,
@@ -53,6 +55,7 @@ impl Aws {
         let Config { region, endpoints, session_duration, attribution, timeouts, .. } = config;
         let mut sts = aws_sdk_sts::config::Builder::from(&sdk);
         sts.set_endpoint_url(endpoints.sts().map(str::to_owned));
+        sts.push_interceptor(SharedInterceptor::new(CallSpans));
         let client = aws_sdk_sts::Client::from_conf(sts.build());
         let health = Arc::new(ServiceHealth::new());
         let config = StsConfig { region, duration: session_duration, timeout: timeouts.assume };

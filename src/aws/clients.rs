@@ -11,7 +11,10 @@ use aws_sdk_sts::config::{
 };
 use parking_lot::Mutex;
 
-use super::config::{Config, Endpoints, Timeouts};
+use super::{
+    call_spans::CallSpans,
+    config::{Config, Endpoints, Timeouts},
+};
 use crate::domain::aws::Region;
 
 /// The maximum number of Regions with cached clients; AWS has about forty Regions.
@@ -65,7 +68,8 @@ impl Clients {
                     .identity_cache(IdentityCache::no_cache())
                     .retry_config(RetryConfig::disabled())
                     .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-                    .timeout_config(timeouts(&self.timeouts));
+                    .timeout_config(timeouts(&self.timeouts))
+                    .interceptor(CallSpans);
                 config.set_endpoint_url($endpoint.map(str::to_owned));
                 $sdk::Client::from_conf(config.build())
             }};

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     domain::{audit::AwsCallRecord, authorization::Access},
     ports::aws::{AwsResponse, UpstreamError},
+    spans,
 };
 
 /// The maximum number of attempts: a second one follows only if AWS reports that the session has expired or is
@@ -112,7 +113,9 @@ impl Aws {
                 }
             };
             via.session_name = Some(session.name.as_str().into());
-            let result = with_deadline(deadline, &session, &send).await;
+            let location = || access.location().clone();
+            let sending = with_deadline(deadline, &session, &send);
+            let result = spans::with_location(location, sending).await;
             let id = match &result {
                 Ok(answer) => answer.request_id(),
                 Err(error) => error::request_id(error),

@@ -17,6 +17,7 @@ use crate::{
     },
     config::{ProcessEnv, Settings, join_diagnostics},
     domain::error_chain::error_chain,
+    otlp::Exporter,
 };
 
 /// The exit code if the settings are invalid.
@@ -49,7 +50,11 @@ pub(super) async fn run(args: ServeArgs) -> ExitCode {
 
 async fn serve(mut settings: Settings, config: PathBuf) -> Result<(), Box<dyn Error>> {
     let fingerprints = Fingerprints::of(settings.files.clone());
-    let ProcessTelemetry { metrics, log: _log } = telemetry::init(&settings.telemetry)?;
+    let exporter = settings.telemetry.otlp.clone().map(Exporter::start).transpose();
+    let exporter =
+        exporter.map_err(|error| format!("[telemetry.otlp] cannot be used: {}", error_chain(&error)))?;
+    let exporter = exporter.map(Arc::new);
+    let ProcessTelemetry { metrics, log: _log } = telemetry::init(&settings.telemetry, exporter.as_deref())?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -64,11 +69,12 @@ async fn serve(mut settings: Settings, config: PathBuf) -> Result<(), Box<dyn Er
     // Before the store is open, so that probes can tell a long upgrade of the store from a process that hangs.
     let listeners = Listeners { grpc: grpc_listener, admin: AdminPort::serve(admin_listener, Some(metrics)) };
     let drain_delay = settings.server.grpc.drain_delay;
+    let drain_timeout = settings.server.grpc.drain_timeout;
     let starting = service_manager::starting();
     let app = Box::pin(App::start_with_progress(settings, None, &listeners.admin.upgrade())).await?;
     drop(starting);
     let watcher = tokio::spawn(watch::reload_on_change(
-        app.reloader(),
+        app.reloader().with_exporter(exporter.clone()),
         config,
         Arc::new(ProcessEnv),
         fingerprints,
@@ -89,6 +95,9 @@ async fn serve(mut settings: Settings, config: PathBuf) -> Result<(), Box<dyn Er
     };
     let result = app.run(listeners, shutdown).await;
     watcher.abort();
+    if let Some(exporter) = exporter {
+        exporter.close(drain_timeout).await;
+    }
     result?;
     tracing::info!("stopped");
     Ok(())

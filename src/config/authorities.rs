@@ -97,6 +97,11 @@ fn is_usable(certificate: &CertificateDer<'_>) -> bool {
 // === impl Authorities ===
 
 impl Authorities {
+    /// The authorities of a connection for which no setting names others, in PEM.
+    pub(super) fn pem(&self) -> Option<Arc<[u8]>> {
+        self.pem.clone()
+    }
+
     /// Sets the authorities wherever no setting names others.
     pub(super) fn apply(
         &self,

@@ -254,7 +254,7 @@ fn list_elements(node: &Node) -> Option<Cow<'_, [Node]>> {
         | Value::Integer(_)
         | Value::Boolean(_)
         | Value::Time(_)
-        | Value::Other
+        | Value::Float(_)
         | Value::Table(_) => None,
     }
 }

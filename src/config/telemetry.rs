@@ -1,14 +1,14 @@
-//! `[telemetry]`: the log lines and metrics of the service.
+//! `[telemetry]`: the log lines, metrics and traces of the service.
 
 use tracing_subscriber::EnvFilter;
 
-use super::{section::Section, tree::Node, value, value::ValueError};
+use super::{env::Env, otlp, section::Section, tree::Node, value, value::ValueError};
 
 /// Default of `telemetry.log_level`.
 const LEVEL: &str = "info";
 
-/// The settings of the log lines and metrics.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The settings of the log lines, metrics and traces.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Telemetry {
     /// The format of log lines.
     pub log_format: LogFormat,
@@ -16,6 +16,8 @@ pub struct Telemetry {
     pub log_level: Box<str>,
     /// Whether `logkey_requests_total` has the tenant as a label.
     pub tenant_label: bool,
+    /// Where traces are exported to; `None` exports none.
+    pub otlp: Option<crate::otlp::Config>,
 }
 
 /// The format of log lines.
@@ -30,12 +32,13 @@ pub enum LogFormat {
 }
 
 /// Reads `[telemetry]`.
-pub(super) fn read(section: &Section<'_>) -> Telemetry {
+pub(super) fn read(section: &Section<'_>, env: &dyn Env) -> Telemetry {
     let words = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("human", LogFormat::Human)];
     Telemetry {
         log_format: section.or_default("log_format", LogFormat::Auto, value::one_of(&words)),
         log_level: section.or_default("log_level", LEVEL.into(), filter),
         tenant_label: section.or_default("tenant_label", false, value::boolean),
+        otlp: otlp::read(section, env),
     }
 }
 

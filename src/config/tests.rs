@@ -7,6 +7,7 @@ mod documents;
 mod rules;
 mod sinks_and_secrets;
 mod tenants;
+mod traces;
 mod unsafe_settings;
 
 use std::{

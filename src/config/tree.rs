@@ -44,8 +44,8 @@ pub(super) enum Value {
     Boolean(bool),
     /// A date or a time.
     Time(String),
-    /// A float, which no setting accepts.
-    Other,
+    /// A float; `None` if it does not fit into 64 bits.
+    Float(Option<f64>),
     /// An array.
     List(Vec<Node>),
     /// A table.
@@ -70,7 +70,7 @@ impl Node {
             }
             DeValue::Boolean(yes) => Value::Boolean(yes),
             DeValue::Datetime(time) => Value::Time(time.to_string()),
-            DeValue::Float(_) => Value::Other,
+            DeValue::Float(number) => Value::Float(number.as_str().parse().ok()),
             DeValue::Array(values) => {
                 Value::List(values.into_iter().map(|v| Self::from_toml(v, at)).collect())
             }

@@ -26,7 +26,7 @@ pub(super) fn text(node: &Node) -> Result<String, ValueError> {
         Value::Integer(_)
         | Value::Boolean(_)
         | Value::Time(_)
-        | Value::Other
+        | Value::Float(_)
         | Value::List(_)
         | Value::Table(_) => Err("is not a string: put it in double quotes".to_owned()),
     }
@@ -64,6 +64,24 @@ pub(super) fn integer<T: TryFrom<i64>>(range: &str) -> impl Fn(&Node) -> Result<
     }
 }
 
+/// Parses a number from 0 to 1.
+pub(super) fn ratio(node: &Node) -> Result<f64, ValueError> {
+    let number = match node.value {
+        Value::Float(number) => number,
+        Value::Integer(Some(0)) => Some(0.0),
+        Value::Integer(Some(1)) => Some(1.0),
+        Value::Untyped(_) => untyped(node),
+        Value::Integer(_)
+        | Value::Text(_)
+        | Value::Boolean(_)
+        | Value::Time(_)
+        | Value::List(_)
+        | Value::Table(_) => None,
+    };
+    let number = number.filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "is not a number from 0 to 1: write for example 0.05".to_owned())
+}
+
 /// Parses one line of text with at most this number of characters.
 pub(super) fn line(node: &Node, max: usize) -> Result<Box<str>, ValueError> {
     let text = text(node)?;
@@ -84,7 +102,7 @@ pub(super) fn time(node: &Node) -> Result<Timestamp, ValueError> {
         | Value::Untyped(_)
         | Value::Integer(_)
         | Value::Boolean(_)
-        | Value::Other
+        | Value::Float(_)
         | Value::List(_)
         | Value::Table(_) => text(node).unwrap_or_default(),
     };

@@ -4,6 +4,7 @@ mod asserted_user;
 mod auth_throttle;
 mod authn;
 mod call_metrics;
+mod call_span;
 mod client_timeout;
 pub(super) mod cors;
 mod error_normalizer;

@@ -24,6 +24,7 @@ use crate::{
         tenant::Tenant,
     },
     ports::{Authenticate, AuthnError, ConfigSnapshot, StreamToken, Unavailable, limit::Priority},
+    spans,
 };
 
 /// How long a stream waits for its turn to read the store.
@@ -192,7 +193,7 @@ impl Context {
     ) -> Result<Authorized<C>, Error> {
         let tenant = self.tenant()?;
         let requested = command.clone();
-        match self.decide_command(facts, &tenant, command) {
+        match spans::step("policy").in_scope(|| self.decide_command(facts, &tenant, command)) {
             Ok(authorized) => {
                 self.audit.allowed(authorized.policies());
                 self.ports().quotas.refresh_in_background(authorized.access());
@@ -227,7 +228,7 @@ impl Context {
         let (call, principal) = (&*self.call, &*self.caller);
         let (action, about) = (call.action, scope);
         let request = AuthzRequest { call, principal, tenant, action, about, key: None, facts };
-        match self.decide(&request).allowed() {
+        match spans::step("policy").in_scope(|| self.decide(&request)).allowed() {
             Ok(policies) => {
                 self.audit.allowed(&policies);
                 Ok(())

@@ -15,8 +15,9 @@ const RANKS: &[&[&str]] = &[
     &["config"],
     &["server"],
     &["service"],
-    &["audit", "auth", "aws", "limit", "sandbox", "store"],
+    &["audit", "auth", "aws", "limit", "otlp", "sandbox", "store"],
     &["ports", "proto"],
+    &["spans"],
     &["domain"],
 ];
 

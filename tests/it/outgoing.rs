@@ -1,5 +1,5 @@
-//! Connections to other services through a proxy, and with a private certificate authority: key sets, discovery and AWS
-//! by the same rules.
+//! Connections to other services through a proxy, and with a private certificate authority: key sets, discovery,
+//! AWS and the collector of traces by the same rules.
 
 use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc};
 
@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
     net::{TcpListener, TcpStream},
+    sync::mpsc,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -28,6 +29,7 @@ use crate::{
 /// Names that no server resolves; only the proxy knows them.
 const IDP: &str = "idp.outgoing.test";
 const AWS: &str = "aws.outgoing.test";
+const COLLECTOR: &str = "collector.outgoing.test";
 /// An issuer whose settings name the address of its keys.
 const NAMED: &str = "https://named.test";
 /// An issuer whose keys are in a file.
@@ -92,7 +94,7 @@ async fn tunnel(mut stream: TcpStream, servers: Servers, log: Arc<Mutex<Vec<Stri
 fn acceptor(authority: &Authority, name: &str) -> TlsAcceptor {
     let certificate = authority.client(name);
     let (cert, key) = certificate.pair();
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
@@ -101,14 +103,35 @@ fn acceptor(authority: &Authority, name: &str) -> TlsAcceptor {
             PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
         )
         .unwrap();
+    // gRPC needs HTTP/2. The other servers have HTTP/1.1 only.
+    config.alpn_protocols.extend((name == COLLECTOR).then(|| b"h2".to_vec()));
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// An issuer's key set at `/keys`, and an AWS, behind a proxy.
+/// A server that gives the first bytes of each connection, and never answers.
+async fn first_bytes() -> (SocketAddr, mpsc::UnboundedReceiver<[u8; 5]>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut streams = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut bytes = [0; 5];
+            if stream.read_exact(&mut bytes).await.is_ok() {
+                let _ = sender.send(bytes);
+            }
+            streams.push(stream);
+        }
+    });
+    (address, receiver)
+}
+
+/// An issuer's key set at `/keys`, an AWS and a collector, behind a proxy.
 struct World {
     forge: Forge,
     sandbox: Running,
     authority: Authority,
+    collector: mpsc::UnboundedReceiver<[u8; 5]>,
     proxy: Proxy,
 }
 
@@ -134,8 +157,9 @@ impl World {
         let sandbox = sandbox.build().unwrap().start().await.unwrap();
         let aws = sandbox.endpoint().strip_prefix("http://").unwrap().parse().unwrap();
         let authority = Authority::new();
-        let proxy = Proxy::start(&authority, &[(IDP, idp), (AWS, aws)]).await;
-        Self { forge, sandbox, authority, proxy }
+        let (address, collector) = first_bytes().await;
+        let proxy = Proxy::start(&authority, &[(IDP, idp), (AWS, aws), (COLLECTOR, address)]).await;
+        Self { forge, sandbox, authority, collector, proxy }
     }
 
     /// A service whose environment has these variables; `CA` stands for the file of the authority.
@@ -183,11 +207,27 @@ impl World {
 
 #[tokio::test]
 async fn every_connection_uses_the_proxy_and_the_authorities() {
-    let world = World::start().await;
+    let mut world = World::start().await;
     let proxy = world.proxy.url();
-    for (variable, value) in [("AWS_CA_BUNDLE", "CA"), ("SSL_CERT_FILE", "CA")] {
+    let endpoint = format!("https://{COLLECTOR}");
+    for (variable, protocol) in [
+        ("AWS_CA_BUNDLE", "grpc"),
+        ("AWS_CA_BUNDLE", "http"),
+        ("SSL_CERT_FILE", "grpc"),
+        ("SSL_CERT_FILE", "http"),
+    ] {
+        // Of the process before.
+        while world.collector.try_recv().is_ok() {}
         world.proxy.tunnels.lock().clear();
-        let process = world.serve(&[("HTTPS_PROXY", &proxy), (variable, value)]).await;
+        let environment = [
+            ("HTTPS_PROXY", &*proxy),
+            (variable, "CA"),
+            ("LOGKEY__TELEMETRY__OTLP__ENDPOINT", &endpoint),
+            ("LOGKEY__TELEMETRY__OTLP__PROTOCOL", protocol),
+            ("LOGKEY__TELEMETRY__OTLP__SAMPLE_RATIO", "1.0"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "10"),
+        ];
+        let process = world.serve(&environment).await;
         for issuer in [&*format!("https://{IDP}"), NAMED] {
             world
                 .caller(&process, issuer)
@@ -197,7 +237,9 @@ async fn every_connection_uses_the_proxy_and_the_authorities() {
         }
         let caller = world.caller(&process, NAMED);
         caller.associate(GROUP, &key("good")).await.unwrap_or_else(|error| panic!("{variable}: {error}"));
-        assert_eq!(world.proxy.names(), [AWS, IDP], "{variable}");
+        let preface = world.collector.recv().await.unwrap();
+        assert_eq!(&preface, b"PRI *", "{protocol}");
+        assert_eq!(world.proxy.names(), [AWS, COLLECTOR, IDP], "{variable} {protocol}");
     }
     assert!(world.sandbox.sandbox().journal().iter().any(|entry| entry.operation == "AssociateKmsKey"));
 }

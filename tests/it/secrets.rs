@@ -166,6 +166,7 @@ async fn no_secret_is_in_logs_events_metrics_errors_or_command_output() {
         "AKIASANDBOXHUB",
         "ROLE_NOT_ASSUMABLE",
         "TOKEN_INVALID",
+        "CloudWatch Logs.AssociateKmsKey",
     ] {
         assert!(texts.iter().any(|(_, text)| text.contains(sign)), "{sign} is in no output");
     }

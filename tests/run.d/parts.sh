@@ -8,6 +8,7 @@ declare -A about=(
   [proto]="proto/: buf lint, buf format, no change that breaks clients of its first version, clients in four languages"
   [alerts]="promtool: the alerts are valid, and each one fires and resolves when it should"
   [alerting]="a real Prometheus and real faults: disk full, disk hangs, refused reload, defect, expired certificate (2 minutes)"
+  [traces]="traces in a real OpenTelemetry Collector, by gRPC and HTTP, and without an answer of it (20 s)"
   [clippy]="clippy on all targets and on the release features, warnings denied"
   [deny]="cargo-deny: licenses, sources and bans of the dependencies; advisories where their database is reachable"
   [doc]="the API documentation builds, warnings denied"
@@ -81,6 +82,15 @@ part_alerting() {
   python_env clients tests/clients/requirements.txt && built || return
   as_root env LOGKEY_BINARY="$LOGKEY_BINARY" PYTHONDONTWRITEBYTECODE=1 \
     "$venv/bin/python" tests/clients/alerting/run.py
+}
+
+# The collector is built from its modules once: two minutes.
+part_traces() {
+  need go
+  export COLLECTOR="$cache/bin/collector"
+  GOFLAGS="-modcacherw -buildvcs=false" go build -C tests/clients/traces/collector -o "$COLLECTOR" . || return
+  python_env clients tests/clients/requirements.txt && built || return
+  "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/traces
 }
 
 part_clippy() {

@@ -86,6 +86,7 @@ pub const METRICS: &[Metric] = &[
     gauge("logkey_jwks_unusable_keys", "Keys in the issuer's key set that the service cannot use."),
     counter("logkey_key_observations_dropped_total", "Key observations dropped because the buffer was full."),
     counter("logkey_log_lines_lost_total", "Log lines that were lost because nobody read standard error."),
+    counter("logkey_spans_dropped_total", "Spans that were not exported."),
     counter("logkey_reloads_total", "Reloads of changed settings."),
     gauge("logkey_settings_unwatched_folders", "Folders of settings files without file system events."),
     gauge("logkey_coverage_resources", "Log groups by how they count in GetCoverage."),
@@ -186,6 +187,7 @@ const PLAIN_COUNTERS: &[&str] = &[
     "logkey_key_observations_dropped_total",
     "logkey_limit_backend_errors_total",
     "logkey_log_lines_lost_total",
+    "logkey_spans_dropped_total",
 ];
 
 /// Describes every metric, and registers the closed sets of labels at 0.

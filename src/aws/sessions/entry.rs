@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use opentelemetry::context::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 use tracing::Instrument as _;
@@ -111,8 +112,8 @@ impl Entry {
             let landed = entry.complete(answer);
             sender.send_replace(Some(landed));
         };
-        // Its log lines belong to the span of the call that started it.
-        tokio::spawn(request.in_current_span());
+        // Its log lines and its call to STS belong to the call that started it.
+        tokio::spawn(request.in_current_span().with_current_context());
         flight
     }
 

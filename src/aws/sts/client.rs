@@ -31,11 +31,13 @@ use crate::{
         service_health::ServiceHealth,
     },
     domain::{
+        association::Location,
         aws::{AccountId, Region, RoleArn},
         refusal::ServiceFault,
         tenant::TenantId,
     },
     ports::{Clock, aws::UpstreamError, limit::AcquireError},
+    spans,
 };
 
 /// The maximum number of attempts to get one session.
@@ -217,7 +219,8 @@ impl Sts {
     async fn send(&self, input: &AssumeRoleInput, policy: &str) -> Result<AssumedSession, SessionError> {
         let tag = Tag::builder().key("tenant").value(input.tenant.as_str()).build();
         let tag = tag.map_err(|invalid| SessionError::Unreachable(Arc::new(invalid)))?;
-        let answer = self
+        let location = || Location { account: input.role.account(), region: self.region.clone() };
+        let request = self
             .client
             .assume_role()
             .role_arn(input.role.as_str())
@@ -226,10 +229,9 @@ impl Sts {
             .set_source_identity(input.attributed.then(|| input.name.as_str().to_owned()))
             .policy(policy)
             .duration_seconds(i32::try_from(self.duration.as_secs()).unwrap_or(i32::MAX))
-            .tags(tag)
-            .send()
-            .await
-            .map_err(|error| self.failure(error, &input.role))?;
+            .tags(tag);
+        let answer = spans::with_location(location, request.send()).await;
+        let answer = answer.map_err(|error| self.failure(error, &input.role))?;
         tracing::debug!(
             tenant = %input.tenant,
             aws.role = %input.role,

@@ -14,6 +14,7 @@ type = "file"
 [[audit.sinks]]
 type = "cloudwatch_logs"
 [fleet.events]
+[telemetry.otlp]
 [[tenants]]
 [[tenants.accounts]]
 [[tenants.rules]]
@@ -22,7 +23,7 @@ type = "cloudwatch_logs"
     let folder = folder(&[("logkey.toml", text)]);
     let reader = Reader::default();
     let (at, table) = reader.document(&folder.path().join("logkey.toml")).unwrap();
-    read(&Section::root(at, &table, &reader));
+    read(&Section::root(at, &table, &reader), &EmptyEnv);
     // Tables are not settings.
     let requested_keys = reader.requested_keys.borrow();
     let is_table = |key: &String| {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::body::Body;
+use tracing::Instrument as _;
 
 use super::{
     asserted_user,
@@ -24,6 +25,7 @@ use crate::{
         grpc::status::{self, EdgeRefusal},
         transport::connection::Peer,
     },
+    spans,
 };
 
 /// The longest metadata that is accepted, in bytes as HTTP/2 counts them; a token has up to 16 KiB.
@@ -108,6 +110,17 @@ impl Authn {
         unverified: &str,
         certificate: Option<&CertificateThumbprint>,
     ) -> Result<Arc<Principal>, EdgeRefusal> {
+        let verifying = self.verify(authn, call, unverified, certificate);
+        verifying.instrument(spans::step("authentication")).await
+    }
+
+    async fn verify(
+        &self,
+        authn: &dyn Authenticate,
+        call: &Call,
+        unverified: &str,
+        certificate: Option<&CertificateThumbprint>,
+    ) -> Result<Arc<Principal>, EdgeRefusal> {
         if let Some(Err(retry_after)) = call.source.map(|source| self.auth_throttle.try_acquire(source))
             && !authn.is_cached(unverified)
         {
@@ -119,7 +132,9 @@ impl Authn {
             {
                 self.auth_throttle.record_failure(source);
             }
-            refusal_of(&error)
+            let refusal = refusal_of(&error);
+            spans::fail(refusal.reason().as_str());
+            refusal
         })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Request, Response};
 use tonic::body::Body;
+use tracing::Instrument as _;
 
 use super::{
     middleware::{Middleware, Next},
@@ -17,6 +18,7 @@ use crate::{
         caller::Caller,
         status::{self, EdgeRefusal},
     },
+    spans,
 };
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
@@ -42,7 +44,8 @@ impl Middleware for Quota {
             return next.call(request).await;
         };
         let cost = if call.action.is_mutation() { Cost::Change } else { Cost::Read };
-        let (mut response, state) = match self.quota.admit(&tenant, cost).await {
+        let admitted = self.quota.admit(&tenant, cost).instrument(spans::step("quota")).await;
+        let (mut response, state) = match admitted {
             Ok(Admission { state, slot: _slot }) => (next.call(request).await?, state),
             Err(over) => {
                 let (OverQuota::Rate { state, .. } | OverQuota::InFlight { state, .. }) = over;

@@ -1,4 +1,4 @@
-//! The outermost middleware: gives each call its request id, deadline, span, log line and metrics.
+//! The outermost middleware: gives each call its request id, deadline, spans, log line and metrics.
 //!
 //! It returns an internal error if a handler panics.
 
@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 
 use super::{
     call_metrics::CallMetrics,
+    call_span,
     client_timeout::client_timeout,
     log_sampler::{LogSampler, Sampled},
     middleware::{Middleware, Next},
@@ -80,7 +81,10 @@ impl Trace {
 impl Middleware for Trace {
     async fn run<S: Next>(self, mut request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
         let _in_flight = self.calls.token();
-        let call = Arc::new(new_call(&request, &self));
+        let caller_trace = trace_of(request.headers());
+        let root = call_span::start(&request, caller_trace.is_some());
+        let trace = caller_trace.or_else(|| root.sampled_trace());
+        let call = Arc::new(new_call(&request, &self, trace));
         request.extensions_mut().insert(Arc::clone(&call));
         let path: Box<str> = request.uri().path().into();
         // At the level `error`, so that errors name their call even if lower levels are not logged.
@@ -104,9 +108,10 @@ impl Middleware for Trace {
             }
             mark_never_indexed(response.headers_mut());
             log_and_count(&self, &call, &path, response.headers());
+            call_span::describe(&call, &path, response.headers());
             Ok(response)
         };
-        run.instrument(span).await
+        root.record(run.instrument(span)).await
     }
 }
 
@@ -120,8 +125,8 @@ fn mark_never_indexed(headers: &mut HeaderMap) {
     }
 }
 
-fn new_call(request: &Request<Body>, trace: &Trace) -> Call {
-    let request_timeout = trace.request_timeout;
+fn new_call(request: &Request<Body>, layer: &Trace, trace: Option<TraceId>) -> Call {
+    let request_timeout = layer.request_timeout;
     let headers = request.headers();
     let received = Instant::now();
     let peer = request.extensions().get::<Peer>();
@@ -132,13 +137,13 @@ fn new_call(request: &Request<Body>, trace: &Trace) -> Call {
         limit.saturating_sub((limit / CLOCK_MARGIN).min(MAX_MARGIN)).min(request_timeout)
     });
     let summary = CallSummary::default();
-    if let Some(trace) = trace_of(headers) {
+    if let Some(trace) = trace {
         summary.set_trace(trace);
     }
     Call {
         request_id: request_id.unwrap_or_else(RequestId::new_v7),
         action: action(request.uri().path()),
-        source: peer.map(|peer| trace.trusted_proxies.source(peer.address.ip(), headers)),
+        source: peer.map(|peer| layer.trusted_proxies.source(peer.address.ip(), headers)),
         unverified_user_agent: text(&http::header::USER_AGENT)
             .map(|agent| agent.chars().take(MAX_USER_AGENT).collect()),
         summary,

@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
+use opentelemetry::context::FutureExt as _;
 use rand::Rng as _;
 use tokio::{sync::oneshot, time::timeout_at};
 use tracing::Instrument as _;
@@ -35,6 +36,7 @@ use crate::{
         preflight::explain,
         shared::upstream::{self, now},
     },
+    spans,
 };
 
 /// How long a caller waits after the deadline for the outcome to be recorded.
@@ -77,8 +79,8 @@ pub(super) async fn run<K: KeyChange>(
         // The lock of the resource is free only after the outcome is recorded.
         drop(guard);
     };
-    // The task runs in the span of the call, so that its log lines name the call.
-    tasks.spawn(task.in_current_span());
+    // The task runs in the spans of the call, so that its log lines and its steps belong to the call.
+    tasks.spawn(task.in_current_span().with_current_context());
     receiver.await.unwrap_or(Err(Error::Internal("a change ended without a result")))
 }
 
@@ -158,7 +160,7 @@ impl<K: KeyChange> Execution<K> {
         };
         let state = Arc::clone(&self.cx.state);
         let mut commit = state.ports.audit.commit(entry);
-        match timeout_at(deadline.into(), &mut commit).await {
+        match timeout_at(deadline.into(), &mut commit).instrument(spans::step("intent")).await {
             // A process that was stopped meanwhile can be late although the intent is in time.
             Ok(Ok(event)) if now() < deadline => {
                 self.cx.audit.intended(event);
@@ -302,7 +304,7 @@ impl<K: KeyChange> Execution<K> {
         let entry = JournalEntry { association, request, ..JournalEntry::event_only(self.outcome(&result)) };
         let mut commit = self.cx.ports().audit.commit(entry);
         let latest = self.cx.call.deadline.max(now()) + RECORD_GRACE;
-        let committed = timeout_at(latest.into(), &mut commit).await;
+        let committed = timeout_at(latest.into(), &mut commit).instrument(spans::step("outcome")).await;
         let done = match (result, committed) {
             (Ok(changed), Ok(Ok(event))) => Ok(Changed { event: Some(event), ..changed }),
             (Ok(Changed { aws_request_id, .. }), Ok(Err(_)) | Err(_)) => {

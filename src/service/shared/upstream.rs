@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tracing::Instrument as _;
+
 use crate::{
     domain::authorization::Access,
     ports::{
@@ -13,6 +15,7 @@ use crate::{
         context::Context,
         error::{AwsCallError, Error},
     },
+    spans,
 };
 
 /// The retry delay that a caller gets if AWS throttled the last attempt before the deadline.
@@ -45,10 +48,11 @@ pub(in crate::service) async fn attempt<T>(
     let quota_key = QuotaKey { location: access.location().clone(), operation };
     let (limiter, tenant) = (&cx.ports().limiter, &access.tenant().id);
     let asked = now();
-    let acquired = match cx.priority() {
-        Priority::Interactive => limiter.acquire(&quota_key, tenant, deadline).await,
-        Priority::Bulk => limiter.acquire_bulk(&quota_key, tenant, deadline).await,
+    let acquiring = match cx.priority() {
+        Priority::Interactive => limiter.acquire(&quota_key, tenant, deadline),
+        Priority::Bulk => limiter.acquire_bulk(&quota_key, tenant, deadline),
     };
+    let acquired = acquiring.instrument(spans::step("permit")).await;
     cx.call.summary.add_quota_wait(now() - asked);
     let permit = acquired?;
     let response = send.await;

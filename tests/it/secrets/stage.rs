@@ -5,12 +5,16 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
+use axum::{Router, routing::post};
+use bytes::Bytes;
 use logkey::sandbox::{Running, Sandbox};
 use parking_lot::Mutex;
 use tempfile::{NamedTempFile, TempDir};
+use tokio::net::TcpListener;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{
@@ -42,6 +46,9 @@ pub(super) struct Stage {
     redis_password: String,
     admin: SocketAddr,
     service_secret: String,
+    collector_secret: String,
+    /// The bodies that the collector of traces received.
+    spans: Arc<Mutex<Vec<u8>>>,
     /// Tokens that were sent.
     tokens: Mutex<Vec<String>>,
 }
@@ -78,6 +85,17 @@ pub(super) fn redis(port: u16, password: &str) -> KillOnDrop {
     KillOnDrop(process)
 }
 
+/// Keeps the spans that it receives by HTTP.
+async fn collector() -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
+    let spans = Arc::<Mutex<Vec<u8>>>::default();
+    let kept = Arc::clone(&spans);
+    let receive = post(async move |body: Bytes| kept.lock().extend_from_slice(&body));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async { axum::serve(listener, Router::new().route("/v1/traces", receive)).await });
+    (address, spans)
+}
+
 pub(super) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     for _ in 0..MAX_POLLS {
         if done().await {
@@ -96,7 +114,8 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let [grpc, admin, third] = free_addresses().unwrap();
         let redis_port = third.port();
-        let (redis_password, service_secret) = (secret(), secret());
+        let (redis_password, service_secret, collector_secret) = (secret(), secret(), secret());
+        let (collector, spans) = collector().await;
         let mut settings = SettingsText::default();
         for tenant in tenants() {
             let (external_id, name) = (secret(), format!("{tenant}.external-id"));
@@ -124,6 +143,10 @@ impl Stage {
             .unwrap();
         let settings = settings
             .table("telemetry", "log_level = \"trace\"\nlog_format = \"json\"\n")
+            .table(
+                "telemetry.otlp",
+                &format!("endpoint = \"http://{collector}\"\nprotocol = \"http\"\nsample_ratio = 1\nheaders_file = \"otlp\"\n"),
+            )
             .listen(grpc, admin)
             .table("server", "request_timeout = \"2s\"\n")
             .sqlite(folder.path())
@@ -131,6 +154,7 @@ impl Stage {
             .table("limits", "backend_file = \"redis\"\n")
             .aws(&aws.endpoint())
             .table("aws", "attempt_timeout = \"500ms\"\nassume_timeout = \"1s\"\n");
+        fs::write(folder.path().join("otlp"), format!("x-key: {collector_secret}")).unwrap();
         fs::write(folder.path().join("logkey.toml"), settings.to_string()).unwrap();
         let redis = redis(redis_port, &redis_password);
         let log = NamedTempFile::new().unwrap();
@@ -155,6 +179,8 @@ impl Stage {
             redis_password,
             admin,
             service_secret,
+            collector_secret,
+            spans,
             tokens,
         };
         until("readiness", async || stage.get("readyz").await.is_some()).await;
@@ -264,6 +290,7 @@ impl Stage {
         assert!(self.service.wait().unwrap().success());
         vec![
             ("the log", self.log().into_bytes()),
+            ("the spans", self.spans.lock().clone()),
             ("the store", fs::read(self.folder.path().join("logkey.db")).unwrap()),
         ]
     }
@@ -273,6 +300,7 @@ impl Stage {
         let mut secrets = vec![
             ("the service identity's secret key", self.service_secret.clone()),
             ("Redis's password", self.redis_password.clone()),
+            ("the secret for the collector", self.collector_secret.clone()),
         ];
         for tenant in tenants() {
             let config = fs::read_to_string(self.folder.path().join("logkey.toml")).unwrap();

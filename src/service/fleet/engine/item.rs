@@ -4,6 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
+use opentelemetry::KeyValue;
 
 use super::{
     item_run::{ItemRun, end},
@@ -28,6 +29,7 @@ use crate::{
         error::{AccessError, AwsCallError, ChangeError, Error, Repetition, RequestError},
         shared::log_groups,
     },
+    spans::{self, Root},
 };
 
 /// How often a change is tried while AWS is unavailable or busy with the resource.
@@ -70,7 +72,7 @@ pub(super) async fn start(task: &Arc<LocationTask>, items: Vec<Item>) -> Vec<Sta
             return Started::Ended(end(task, &item, ItemState::Waiting, None));
         }
         match &item.resource.target {
-            Target::QueryResults => Started::Running(change(Arc::clone(task), item, None).boxed()),
+            Target::QueryResults => running(task, item, None),
             Target::LogGroup(name) => match found.get(name) {
                 Some(read) => compare(task, item, read),
                 None => Started::Ended(missing(task, &item, name)),
@@ -91,7 +93,7 @@ fn compare(task: &Arc<LocationTask>, item: Item, read: &GroupRead) -> Started {
         let failure = Failure { message: mismatch(current).into(), ..task.failure(&error) };
         return Started::Ended(end(task, &item, ItemState::Skipped, Some(failure)));
     }
-    Started::Running(change(Arc::clone(task), item, Some(read.clone())).boxed())
+    running(task, item, Some(read.clone()))
 }
 
 fn mismatch(current: Option<&KmsKeyArn>) -> String {
@@ -123,14 +125,27 @@ async fn read_groups(task: &LocationTask, items: &[Item]) -> Result<HashMap<LogG
     Ok(groups.into_iter().map(|group: LogGroup| (group.name.clone(), GroupRead { group, at })).collect())
 }
 
+/// Starts the change of an item, as a trace.
+fn running(task: &Arc<LocationTask>, item: Item, read: Option<GroupRead>) -> Started {
+    let change = change(Arc::clone(task), item, read);
+    Started::Running(Root::background("bulk item").record(change).boxed())
+}
+
 /// Changes the item. `None` if the service stops before the outcome is known.
 async fn change(task: Arc<LocationTask>, item: Item, read: Option<GroupRead>) -> Option<ItemRun> {
     let task = &*task;
+    spans::annotate(|| {
+        [
+            KeyValue::new("logkey.job", item.key.job.to_string()),
+            KeyValue::new("cloud.resource_id", item.resource.arn().to_string()),
+        ]
+    });
     let (event, done) = match attempt(task, &item, read).await {
         Ok(changed) => (changed.event, end(task, &item, ItemState::Succeeded, None)),
         Err(error) => match verdict(&error, item.attempts) {
             Verdict::ReadBack => return recovery::read_back(task, &item).await,
             Verdict::Failed | Verdict::Skipped | Verdict::Retry(_) => {
+                spans::fail(error.reason().as_str());
                 (recovery::outcome_event(task, &item).await, failed(task, &item, &error))
             }
         },

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
+use opentelemetry::KeyValue;
 use parking_lot::Mutex;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,7 @@ use crate::{
         },
         state::ServiceState,
     },
+    spans::{self, Root},
 };
 
 /// How often the scheduler looks for tenants that are due.
@@ -232,11 +234,13 @@ pub(in crate::service::fleet) async fn evaluate(
     let before = schedule.next(tenant).await?;
     let started = time::Instant::now();
     let work = async {
+        spans::annotate(|| [KeyValue::new("logkey.tenant", tenant.to_string())]);
         match Evaluation::load(fleet, state, tenant).await? {
             Some(evaluation) => evaluation.run(run.once, run.changes).await,
             None => Ok(HashMap::new()),
         }
     };
+    let work = Root::background("rule evaluation").record(work);
     let result = tokio::select! {
         result = work => result,
         lost = keep(&**schedule, &claim) => Err(lost),
