@@ -1,6 +1,8 @@
 //! Reads the log by filter, by sequence number and by id.
 
 use async_trait::async_trait;
+use sqlx::{Sqlite, query::Query, sqlite::SqliteArguments};
+use uuid::Uuid;
 
 use super::{
     event_rows, index_check, matching, open_intents,
@@ -24,6 +26,26 @@ const MAX_PAGE: u32 = 2048;
 const BATCHES_SQL: &str = "\
 SELECT first, last, coalesce(after, 0), coalesce(tag, x'') FROM batch
 WHERE first > $1 AND first <= $2 ORDER BY first";
+
+/// Selects the events of the batches around the time in an id, $2. The ids of batches almost always increase, so
+/// a binary search finds these batches; the table has no other index by id.
+const NEAR_SQL: &str = "\
+WITH RECURSIVE search(low, high) AS (
+    SELECT 0, coalesce((SELECT max(first) FROM batch), 0)
+    UNION ALL
+    SELECT
+        iif((SELECT most FROM batch WHERE first >= (low + high) / 2 ORDER BY first LIMIT 1) < $2, (low + high) / 2 + 1, low),
+        iif((SELECT most FROM batch WHERE first >= (low + high) / 2 ORDER BY first LIMIT 1) < $2, high, (low + high) / 2)
+    FROM search WHERE low < high),
+near AS MATERIALIZED (
+    SELECT first, last, least, most FROM batch
+    WHERE first >= (SELECT low FROM search WHERE low >= high) ORDER BY first LIMIT 2048)
+SELECT event.seq, event.body, event.packed
+FROM near CROSS JOIN event ON event.seq BETWEEN near.first AND near.last
+WHERE $1 BETWEEN near.least AND near.most LIMIT 4096";
+
+/// How far the ids of batches may be out of order for the search around a time, in milliseconds.
+const MAX_DISORDER: u128 = 1_000;
 
 #[async_trait]
 impl EventReader for Reader {
@@ -64,6 +86,11 @@ impl EventReader for Reader {
     }
 
     async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable> {
+        let near = event_rows::events(&self.fetch(near(id)).await?)?;
+        if let Some(event) = near.into_iter().find(|event| event.id == id) {
+            return Ok(Some(event));
+        }
+        // The clock went back, the id is not one of this log, or somebody changed the index.
         let mut before = i64::MAX;
         loop {
             let events = event_rows::events(&self.fetch(write::candidates(id, before)).await?)?;
@@ -83,6 +110,12 @@ impl EventReader for Reader {
     async fn count_misplaced(&self) -> Result<u64, Unavailable> {
         tree_rows::count_misplaced(self).await
     }
+}
+
+/// The query for the events around the time in this id, a UUID of version 7.
+fn near(id: EventId) -> Query<'static, Sqlite, SqliteArguments> {
+    let earliest = (id.0.as_u128() >> 80).saturating_sub(MAX_DISORDER) << 80;
+    sqlx::query(NEAR_SQL).bind(write::blob(id)).bind(write::blob(EventId(Uuid::from_u128(earliest))))
 }
 
 /// At most `limit` events of the range that match. The statements find candidates, and the events' own bytes
@@ -115,3 +148,6 @@ async fn matching_events(
         page = page.saturating_mul(2).min(MAX_PAGE);
     }
 }
+
+#[cfg(test)]
+mod tests;
