@@ -284,11 +284,16 @@ impl Stage {
         text
     }
 
-    /// Stops the service, and returns its log and its store.
+    /// Stops the service, and returns its log, its store, and the events, which the store has compressed.
     pub(super) fn end(&mut self) -> Vec<(&'static str, Vec<u8>)> {
         send_signal(&self.service, "-TERM");
         assert!(self.service.wait().unwrap().success());
+        let store = format!("sqlite://{}", self.folder.path().join("logkey.db").display());
+        let list = ["audit", "list", "--store", &store, "--limit", "10000", "--json"];
+        let events = logkey(&list).output().unwrap().stdout;
+        assert!(events.ends_with(b"}\n"), "{}", String::from_utf8_lossy(&events));
         vec![
+            ("the events", events),
             ("the log", self.log().into_bytes()),
             ("the spans", self.spans.lock().clone()),
             ("the store", fs::read(self.folder.path().join("logkey.db")).unwrap()),
