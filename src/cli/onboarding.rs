@@ -87,7 +87,7 @@ async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<Onboarding, Strin
                 "--service-role {arn} is not the ARN of a role or user: write arn:aws:iam::ACCOUNT:role/NAME"
             ));
         }
-        None => fetch_service_role(settings, &args.tenant).await?,
+        None => Box::pin(fetch_service_role(settings, &args.tenant)).await?,
     };
     Ok(Onboarding::within(&grant, &service_principal, args.organization.as_ref()))
 }
