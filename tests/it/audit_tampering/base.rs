@@ -120,6 +120,8 @@ async fn append_unsigned(folder: &Path) {
         journal.commit(JournalEntry::event_only(event)).await.unwrap();
     }
     journal.close().await;
+    // Its files are copied next.
+    store.closing.close().await;
 }
 
 fn copy_folder(from: &Path, to: &Path) {
