@@ -70,8 +70,8 @@ fn errors(last: &RuleEvaluation) -> Vec<String> {
     let counts = last.start_time.is_some().then(|| {
         let RuleEvaluation { groups, compliant, to_change, changed, findings, .. } = last;
         format!(
-            "Last evaluation: {groups} log groups, {compliant} have the key, {to_change} to change, {changed} \
-             changed, {findings} findings."
+            "Last evaluation: log groups: {groups}, with the key: {compliant}, to change: {to_change}, changed: \
+             {changed}, findings: {findings}."
         )
     });
     let of_rule = last.error.iter().map(|error| format!("{}: {}", error.reason, error.message));
