@@ -3,6 +3,9 @@
  * files from their shadows (disk.rs).
  *
  *   SHADOW/NAME.data    the content that a sync of the file NAME made durable
+ *   SHADOW/NAME.inode   the number of the file whose content this is: after a rename or a deletion that a kill
+ *                       interrupted, NAME can be another file, whose content never mixes with it
+ *   SHADOW/NAME.shrunk  the smallest length to which the file was truncated since its last sync
  *   SHADOW/NAME.named   exists once a sync of the folder made the name durable; NAME can be a folder too
  *   SHADOW/NAME.lost    one byte for each block, 1 if a sync of the block failed. As in Linux, the block
  *                       then counts as clean: a later sync succeeds without writing it, unless it was
@@ -110,6 +113,7 @@ static void walk(const char *name, int lose) {
   int to = open(shadow(path, name, ".data"), O_RDWR | O_CREAT, 0600);
   int lost = open(shadow(path, name, ".lost"), O_RDONLY);
   if (from < 0 || to < 0 || fstat(from, &is)) goto out;
+  put(name, ".inode", &is.st_ino, sizeof is.st_ino, 0);
   for (off_t at = 0; at < is.st_size; at += CHUNK) {
     memset(then, 0, CHUNK);
     ssize_t length = pread(from, now, CHUNK, at);
@@ -122,7 +126,8 @@ static void walk(const char *name, int lose) {
       if (differs && !lose && !is_lost(lost, (at + in) / BLOCK)) put(name, ".data", now + in, part, at + in);
     }
   }
-  if (!lose && ftruncate(to, is.st_size)) abort();
+  if (!lose && REAL(ftruncate64)(to, is.st_size)) abort();
+  if (!lose) REAL(unlink)(shadow(path, name, ".shrunk"));
 out:
   if (from >= 0) close(from);
   if (to >= 0) close(to);
@@ -186,15 +191,34 @@ ssize_t write(int fd, const void *bytes, size_t length) {
   return done;
 }
 
+/* A file system records a truncation in one step: it survives as a whole or not at all, and so do the writes
+ * after it. */
+int ftruncate64(int fd, off64_t length) {
+  int done = REAL(ftruncate64)(fd, length);
+  char name[NAME_MAX], path[PATH_MAX];
+  if (done || classify_fd(fd, name) != A_FILE) return done;
+  pthread_mutex_lock(&shadow_lock);
+  struct stat synced;
+  off64_t before = stat(shadow(path, name, ".data"), &synced) ? 0 : synced.st_size;
+  int file = open(shadow(path, name, ".shrunk"), O_RDONLY);
+  if (file >= 0 && pread(file, &before, sizeof before, 0) != sizeof before) abort();
+  if (file >= 0) close(file);
+  if (length < before) put(name, ".shrunk", &length, sizeof length, 0);
+  pthread_mutex_unlock(&shadow_lock);
+  return done;
+}
+
+int ftruncate(int fd, off_t length) { return ftruncate64(fd, length); }
+
+static const char *const KINDS[] = {".named", ".inode", ".data", ".shrunk", ".lost"};
+enum { KIND_COUNT = sizeof KINDS / sizeof *KINDS };
+
 /* A deletion is durable at once; a new name becomes durable with a sync of the folder. */
 int unlink(const char *path) {
   char name[NAME_MAX], gone[PATH_MAX];
   int done = REAL(unlink)(path);
-  if (!done && classify(path, name) == A_FILE) {
-    REAL(unlink)(shadow(gone, name, ".named"));
-    REAL(unlink)(shadow(gone, name, ".data"));
-    REAL(unlink)(shadow(gone, name, ".lost"));
-  }
+  if (done || classify(path, name) != A_FILE) return done;
+  for (int kind = 0; kind < KIND_COUNT; kind++) REAL(unlink)(shadow(gone, name, KINDS[kind]));
   return done;
 }
 
@@ -204,13 +228,13 @@ static void move(const char *from, const char *to, const char *kind) {
   if (REAL(rename)(shadow(old, from, kind), shadow(new, to, kind))) REAL(unlink)(new);
 }
 
-/* The shadows first: between the two steps, the process can be killed, and a synced file keeps its content. */
+/* The shadows first, with the number before the content: between two steps, the process can be killed, and a
+ * synced file keeps its content. */
 int rename(const char *from, const char *to) {
   char old[NAME_MAX], new[NAME_MAX], gone[PATH_MAX];
   if (classify(from, old) == A_FILE && classify(to, new) == A_FILE) {
-    move(old, new, ".data");
-    move(old, new, ".lost");
-    REAL(unlink)(shadow(gone, old, ".named"));
+    for (int kind = 1; kind < KIND_COUNT; kind++) move(old, new, KINDS[kind]);
+    REAL(unlink)(shadow(gone, old, KINDS[0]));
   }
   return REAL(rename)(from, to);
 }

@@ -2,7 +2,9 @@
 //! image of each file; [`Disk::cut_power`] restores these images.
 
 use std::{
+    collections::BTreeSet,
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -57,6 +59,7 @@ impl Disk {
         for file in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let name = file.file_name().into_string().unwrap();
             fs::copy(file.path(), shadow.join(format!("{name}.data"))).unwrap();
+            fs::write(shadow.join(format!("{name}.inode")), inode(&file.path())).unwrap();
             fs::write(shadow.join(format!("{name}.named")), "").unwrap();
         }
         Self { folder: folder.canonicalize().unwrap(), shadow, temp }
@@ -90,6 +93,13 @@ impl Disk {
     /// Restores the synced state of all files. No process may have them open.
     pub(crate) fn cut_power(&self, unsynced: Unsynced, rng: &mut StdRng) {
         self.cut(&self.folder, unsynced, rng);
+        // What is left of files that do not exist any more.
+        for shadow in fs::read_dir(&self.shadow).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = shadow.file_stem().unwrap().to_str().unwrap();
+            if !name.starts_with('.') && !self.folder.join(name.replace('!', "/")).exists() {
+                fs::remove_file(&shadow).unwrap();
+            }
+        }
     }
 
     fn cut(&self, folder: &Path, unsynced: Unsynced, rng: &mut StdRng) {
@@ -100,8 +110,12 @@ impl Disk {
             let survives =
                 shadow("named").exists() || (matches!(unsynced, Unsynced::PartlyLost) && rng.random());
             let in_memory = name.ends_with("-shm") || path.extension().is_some_and(|end| end == "lock");
+            if path.is_dir() && !survives {
+                fs::remove_dir_all(path).unwrap();
+                continue;
+            }
             if !survives || in_memory {
-                self.forget(&path, &name);
+                fs::remove_file(path).unwrap();
                 continue;
             }
             // For the next process, the file is on the disk and fully synced.
@@ -111,30 +125,32 @@ impl Disk {
                 continue;
             }
             let synced = fs::read(shadow("data")).unwrap_or_default();
-            let bytes = match unsynced {
-                Unsynced::AllLost => synced,
-                Unsynced::PartlyLost => mix_sectors(&synced, &fs::read(&path).unwrap(), rng),
+            let is_same = fs::read(shadow("inode")).map_or(true, |synced| synced == inode(&path));
+            let shrunk = fs::read(shadow("shrunk")).ok();
+            let shrunk = shrunk.map(|length| u64::from_ne_bytes(length.try_into().unwrap()));
+            let bytes = match (unsynced, shrunk) {
+                (Unsynced::PartlyLost, None) if is_same => {
+                    mix_sectors(&synced, &fs::read(&path).unwrap(), rng)
+                }
+                (Unsynced::PartlyLost, Some(length)) if is_same && rng.random() => {
+                    let shorter = &synced[..usize::try_from(length).unwrap()];
+                    mix_sectors(shorter, &fs::read(&path).unwrap(), rng)
+                }
+                _ => synced,
             };
             fs::write(&path, &bytes).unwrap();
             fs::write(shadow("data"), bytes).unwrap();
-            drop(fs::remove_file(shadow("lost")));
-        }
-    }
-
-    /// Removes a file or folder and everything under it.
-    fn forget(&self, path: &Path, name: &str) {
-        if path.is_dir() {
-            fs::remove_dir_all(path).unwrap();
-        } else {
-            fs::remove_file(path).unwrap();
-        }
-        for shadow in fs::read_dir(&self.shadow).unwrap().map(|entry| entry.unwrap().path()) {
-            let shadowed = shadow.file_stem().unwrap().to_str().unwrap();
-            if shadowed == name || shadowed.strip_prefix(name).is_some_and(|rest| rest.starts_with('!')) {
-                fs::remove_file(&shadow).unwrap();
+            fs::write(shadow("inode"), inode(&path)).unwrap();
+            for spent in ["shrunk", "lost"] {
+                drop(fs::remove_file(shadow(spent)));
             }
         }
     }
+}
+
+/// The number of this file, as the library stores it.
+fn inode(path: &Path) -> Vec<u8> {
+    fs::metadata(path).unwrap().ino().to_ne_bytes().to_vec()
 }
 
 /// A mix of sectors from the synced and the written content.
@@ -173,41 +189,59 @@ fn the_simulated_disk_keeps_only_synced_data() {
     };
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).ok();
     let mut rng = StdRng::seed_from_u64(1);
-    let mut cut = || disk.cut_power(Unsynced::AllLost, &mut rng);
+    let cut = |rng: &mut StdRng| disk.cut_power(Unsynced::AllLost, rng);
     let some = |text: &str| Some(text.to_owned());
 
     assert!(sh("printf one >a; printf two >b; printf three >c; sync a . ; sync b"));
-    cut();
+    cut(&mut rng);
     // The name of b existed when the folder was synced, and its content was synced later. The content of c
     // was never synced.
     assert_eq!((read("a"), read("b"), read("c")), (some("one"), some("two"), some("")));
 
     assert!(sh("printf four >>a; printf new >d; sync d"));
-    cut();
+    cut(&mut rng);
     assert_eq!((read("a"), read("d")), (some("one"), None));
 
     // A file survives only if the path to it was synced too.
     assert!(sh("mkdir -p e/f g; printf deep >e/f/h; printf new >g/i; sync e/f/h e/f g/i; sync e; sync ."));
-    cut();
+    cut(&mut rng);
     assert_eq!((read("e/f/h"), read("g/i")), (some("deep"), None));
     assert!(sh("mkdir -p e/j; printf lost >e/j/k; sync e/j/k e/j"));
-    cut();
+    cut(&mut rng);
     assert!(folder.path().join("e/f").exists() && !folder.path().join("e/j").exists());
+
+    // A kill within a rename, after which the name is that of another file, and a truncation: the content is
+    // that of before or of after, never a part.
+    let (long, longer) = ("x".repeat(50_000), "y".repeat(60_000));
+    let mut outcomes = BTreeSet::new();
+    for _ in 0..40 {
+        fs::write(folder.path().join("l"), &long).unwrap();
+        assert!(sh("sync l .; truncate -s 0 l"));
+        disk.cut_power(Unsynced::PartlyLost, &mut rng);
+        outcomes.insert(read("l").unwrap());
+        fs::write(folder.path().join("m"), &longer).unwrap();
+        assert!(sh(r#"sync m; perl -e 'rename "$ENV{PWD}/m", "$ENV{PWD}/l"'; sync ."#));
+        fs::write(folder.path().join("n"), &long).unwrap();
+        fs::rename(folder.path().join("n"), folder.path().join("l")).unwrap();
+        disk.cut_power(Unsynced::PartlyLost, &mut rng);
+        assert!(read("l").unwrap() == longer);
+    }
+    assert!(outcomes == BTreeSet::from([String::new(), long]));
 
     disk.syncs(Syncs::FailOnce);
     assert!(!sh("printf five >>a; sync a"));
     assert!(sh("sync a"), "the second sync reports success");
-    cut();
+    cut(&mut rng);
     assert_eq!(read("a").unwrap().trim_end_matches('\0'), "one", "blocks of a failed sync stay lost");
 
     disk.syncs(Syncs::FailOnce);
     assert!(!sh("printf six >a; sync a"));
     assert!(sh("printf six >a; sync a"), "a rewritten block is synced");
-    cut();
+    cut(&mut rng);
     assert_eq!(read("a"), some("six"));
 
     disk.syncs(Syncs::Lie);
     assert!(sh("printf seven >a; sync a"));
-    cut();
+    cut(&mut rng);
     assert_eq!(read("a"), some("six"));
 }

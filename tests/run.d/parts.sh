@@ -132,12 +132,10 @@ postgresql() {
     debian_package postgresql
 }
 
-# A few rounds only; tests/kill/main.rs explains how to run many. This does not install LazyFS. Power cuts during an
-# archiving or a rotation are left out until their open fault is repaired: see CONTRIBUTING.md.
+# A few rounds only; tests/kill/main.rs explains how to run many. This does not install LazyFS.
 part_kill() {
   postgresql || return
-  cargo test --locked --all-features --test kill -- --ignored --skip lazyfs --skip power_loss_during_archiving \
-    --test-threads 2
+  cargo test --locked --all-features --test kill -- --ignored --skip lazyfs --test-threads 2
 }
 
 part_rolling() {
