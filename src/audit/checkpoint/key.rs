@@ -268,11 +268,14 @@ fn derive(seed: &[u8; 32], origin: &str, purpose: &str) -> Option<[u8; 32]> {
 
 fn seeds(path: &Path) -> Result<Vec<[u8; 32]>, KeyError> {
     let text = fs::read(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
+    let text = String::from_utf8_lossy(&text);
     let seed = |block: &pem::Pem| -> Option<[u8; 32]> {
         let der = block.contents().strip_prefix(&PKCS8_PREFIX).filter(|_| block.tag() == PEM)?;
         der.try_into().ok()
     };
-    let blocks = pem::parse_many(text).ok();
+    // The library ignores a block without an end, which a damaged file has.
+    let marks = text.lines().filter(|line| line.starts_with('-')).count();
+    let blocks = pem::parse_many(&*text).ok().filter(|blocks| 2 * blocks.len() == marks);
     let seeds = blocks.and_then(|blocks| blocks.iter().map(seed).collect::<Option<Vec<_>>>());
     seeds.filter(|seeds| !seeds.is_empty()).ok_or_else(|| KeyError::Form { path: path.to_owned() })
 }

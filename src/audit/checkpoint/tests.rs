@@ -138,6 +138,21 @@ fn a_partial_key_file_left_by_a_crash_is_replaced() {
 }
 
 #[test]
+fn a_key_file_that_was_cut_anywhere_is_rejected() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key.pem");
+    SigningKey::open_or_create(&path, ORIGIN).unwrap();
+    SigningKey::rotate(&path, ORIGIN).unwrap();
+    let whole = fs::read_to_string(&path).unwrap();
+    let first = whole.find("-----END PRIVATE KEY-----\n").unwrap() + 26;
+    // A file that ends right after the first block looks like one key.
+    for length in (0..whole.trim_end().len()).filter(|length| !(first - 1..=first).contains(length)) {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert!(matches!(SigningKey::open(&path, ORIGIN), Err(KeyError::Form { .. })), "{length}");
+    }
+}
+
+#[test]
 fn a_new_key_and_the_old_one_both_sign_until_the_old_one_is_removed() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
