@@ -3,20 +3,22 @@
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, mem, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::telemetry::Recorder;
 use crate::{
     aws::Aws,
     domain::{
-        audit::{AuditOperation, Completion, Event, JournalEntry},
+        audit::{AuditOperation, Completion, Event, EventId, JournalEntry},
         fleet::CoverageClass,
         reason::Reason,
         time::Timestamp,
     },
     limit::{LocalQuota, LocalUpstreamLimiter, QuotaDiscoverer},
     ports::{
-        AuditLog, AuditUnavailable, Clock, Leadership, PendingChanges,
+        AuditLog, AuditUnavailable, Clock, Leadership, PendingChange, PendingChanges, Unavailable,
         coverage::{CoverageStore, CoverageTotals},
     },
     service::{self, ServiceState},
@@ -25,7 +27,7 @@ use crate::{
 /// How often it looks for changes whose outcome is unknown.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long after the latest deadline of a call no process can still be working on it. It covers the last
-/// seconds of the call, and as much again for clocks that differ.
+/// seconds of the call.
 const RECONCILE_AFTER: Duration = Duration::from_secs(30);
 
 /// How long the start waits for the first check of the service's own AWS credentials.
@@ -54,7 +56,6 @@ pub(super) struct Reconciler<C> {
     pub(super) state: Arc<ServiceState>,
     pub(super) changes: Arc<C>,
     pub(super) leadership: Arc<dyn Leadership>,
-    pub(super) clock: Arc<dyn Clock>,
     /// When this process started.
     pub(super) started: Timestamp,
     /// The longest time of a call.
@@ -67,17 +68,43 @@ impl<C: PendingChanges> Reconciler<C> {
     /// this.
     pub(super) async fn run(self) {
         if self.leadership.is_single_node() {
-            service::reconcile(&self.state, &*self.changes, self.started).await;
+            let pending = self.list_pending(self.started).await;
+            service::reconcile(&self.state, pending.unwrap_or_default()).await;
         }
+        let mut open_since = HashMap::new();
         let mut ticks = tokio::time::interval(RECONCILE_INTERVAL);
         loop {
             ticks.tick().await;
-            if !self.leadership.is_leader() {
-                continue;
+            let abandoned = self.abandoned(&mut open_since).await;
+            if self.leadership.is_leader() {
+                service::reconcile(&self.state, abandoned).await;
             }
-            let before = self.clock.now().minus(self.request_timeout + RECONCILE_AFTER);
-            service::reconcile(&self.state, &*self.changes, before).await;
         }
+    }
+
+    /// The changes that no call can still be working on, by how long this process has seen them open. Wall
+    /// clocks do not count: they jump, and those of replicas differ.
+    async fn abandoned(&self, open_since: &mut HashMap<EventId, Instant>) -> Vec<PendingChange> {
+        let pending = self.list_pending(Timestamp::from_micros(i64::MAX)).await;
+        let Some(mut pending) = pending else { return Vec::new() };
+        let (now, before) = (Instant::now(), mem::take(open_since));
+        for PendingChange { intent, .. } in &pending {
+            open_since.insert(*intent, before.get(intent).copied().unwrap_or(now));
+        }
+        let is_abandoned = |since: &Instant| now - *since >= self.request_timeout + RECONCILE_AFTER;
+        pending.retain(|change| open_since.get(&change.intent).is_some_and(is_abandoned));
+        pending
+    }
+
+    /// None if the store does not answer.
+    async fn list_pending(&self, before: Timestamp) -> Option<Vec<PendingChange>> {
+        let report = |error: &Unavailable| {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "changes with an unknown outcome cannot be read from the store; retrying"
+            );
+        };
+        self.changes.list_pending(before).await.inspect_err(report).ok()
     }
 }
 

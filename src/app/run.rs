@@ -47,7 +47,6 @@ impl App {
             state: Arc::clone(&self.state),
             changes: Arc::new(PendingChangeReader::new(Arc::clone(&self.log))),
             leadership: Arc::clone(&self.leadership),
-            clock: Arc::clone(&self.clock),
             started: self.started,
             request_timeout: self.settings.server.grpc.request_timeout,
         };

@@ -11,7 +11,7 @@ use crate::{
             AssociationState, KeyAssociation, KeyFilter, LogGroupName, Resource, Target, UnresolvedLocation,
             Warning,
         },
-        audit::{EventId, Kind},
+        audit::Kind,
         call::{Action, Call},
         key::KeyState,
         principal::Principal,

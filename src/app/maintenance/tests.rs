@@ -116,11 +116,10 @@ fn reconciler(
     state: &Arc<ServiceState>,
     changes: Arc<FakeAudit>,
     leadership: Arc<FakeLeadership>,
-    clock: Arc<dyn Clock>,
     started: Timestamp,
 ) -> Reconciler<FakeAudit> {
     let state = Arc::clone(state);
-    Reconciler { state, changes, leadership, clock, started, request_timeout: REQUEST_TIMEOUT }
+    Reconciler { state, changes, leadership, started, request_timeout: REQUEST_TIMEOUT }
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,10 +127,10 @@ async fn a_change_without_an_answer_is_reconciled_while_the_service_runs() {
     let (aws, audit) = (Arc::new(FakeAws::with(vec![group()])), Arc::new(FakeAudit::default()));
     let clock = Arc::new(FakeClock::default());
     let state = state(&aws, &audit, &clock);
-    let (started, shared) = (clock.now(), Arc::clone(&clock) as Arc<dyn Clock>);
+    let started = clock.now();
     let open = Arc::clone(&audit);
     let leader = Arc::new(FakeLeadership { leads: true.into(), single_node: true });
-    let background = tokio::spawn(reconciler(&state, open, leader, shared, started).run());
+    let background = tokio::spawn(reconciler(&state, open, leader, started).run());
 
     clock.advance(Duration::from_secs(1));
     send_unanswered_change(&state, &aws).await;
@@ -151,6 +150,29 @@ async fn a_change_without_an_answer_is_reconciled_while_the_service_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_neither_hurries_nor_delays_a_reconciliation() {
+    for ahead in [true, false] {
+        let (aws, audit) = (Arc::new(FakeAws::with(vec![group()])), Arc::new(FakeAudit::default()));
+        let clock = Arc::new(FakeClock::default());
+        clock.advance(Duration::from_hours(48));
+        let state = state(&aws, &audit, &clock);
+        let leader = Arc::new(FakeLeadership { leads: true.into(), single_node: false });
+        let background = tokio::spawn(reconciler(&state, Arc::clone(&audit), leader, clock.now()).run());
+        send_unanswered_change(&state, &aws).await;
+        if ahead {
+            clock.advance(Duration::from_hours(24));
+        } else {
+            clock.set_back(Duration::from_hours(24));
+        }
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        assert_eq!(reconciled(&audit), [], "a call may still be working on it: {ahead}");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(reconciled(&audit), [ReconciliationResult::Effective], "{ahead}");
+        background.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_the_leader_reconciles_and_only_what_no_call_can_still_change() {
     let (aws, audit) = (Arc::new(FakeAws::with(vec![group()])), Arc::new(FakeAudit::default()));
     let clock = Arc::new(FakeClock::default());
@@ -158,10 +180,10 @@ async fn only_the_leader_reconciles_and_only_what_no_call_can_still_change() {
     send_unanswered_change(&state, &aws).await;
     // Another process starts while the change may still be in flight in the first one.
     clock.advance(Duration::from_secs(3));
-    let (started, shared) = (clock.now(), Arc::clone(&clock) as Arc<dyn Clock>);
+    let started = clock.now();
     let leadership = Arc::new(FakeLeadership::default());
     let (open, lead) = (Arc::clone(&audit), Arc::clone(&leadership));
-    let background = tokio::spawn(reconciler(&state, open, lead, shared, started).run());
+    let background = tokio::spawn(reconciler(&state, open, lead, started).run());
     let wait = async |seconds| {
         clock.advance(Duration::from_secs(seconds));
         tokio::time::sleep(Duration::from_secs(seconds)).await;

@@ -24,7 +24,7 @@ use crate::{
         tenant::TenantId,
         time::Timestamp,
     },
-    ports::{AwsResponse, PendingChange, PendingChanges, limit::Operation},
+    ports::{AwsResponse, PendingChange, limit::Operation},
     service::{
         context::Context,
         shared::{
@@ -65,19 +65,8 @@ pub(in crate::service) enum Reconciliation {
     NotNow,
 }
 
-/// Reconciles every pending change whose intent is older than `before`. A change that cannot be read back
-/// stays pending.
-pub async fn reconcile(state: &Arc<ServiceState>, changes: &dyn PendingChanges, before: Timestamp) {
-    let pending = match changes.list_pending(before).await {
-        Ok(pending) => pending,
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "changes with an unknown outcome cannot be read from the store; retrying"
-            );
-            return;
-        }
-    };
+/// Reconciles these changes. One that cannot be read back stays pending.
+pub async fn reconcile(state: &Arc<ServiceState>, pending: Vec<PendingChange>) {
     for change in pending {
         let intent = change.intent;
         let deadline = upstream::now() + TIMEOUT;

@@ -7,9 +7,8 @@ use crate::{
         audit::ReconciliationResult,
         history::Retention,
         tenant::AccountGrant,
-        time::Timestamp,
     },
-    ports::{PendingChange, PendingChanges, Unavailable},
+    ports::PendingChange,
 };
 
 const AFTER_PROPAGATION: Duration = Duration::from_mins(6);
@@ -179,36 +178,7 @@ async fn the_query_prefers_a_log_group_without_a_key() {
     assert_eq!(env.queries.queried(), ["/app/b".parse().unwrap()]);
 }
 
-/// One pending change of query results.
-struct OnePending(PendingChange);
-
-#[async_trait::async_trait]
-impl PendingChanges for OnePending {
-    async fn list_pending(&self, _: Timestamp) -> Result<Vec<PendingChange>, Unavailable> {
-        Ok(vec![self.0.clone()])
-    }
-
-    async fn find(&self, _: EventId) -> Result<Option<PendingChange>, Unavailable> {
-        Ok(Some(self.0.clone()))
-    }
-
-    async fn by_request_id(
-        &self,
-        _: &crate::domain::tenant::TenantId,
-        _: &crate::domain::call::RequestId,
-    ) -> Result<Option<crate::ports::RecordedChange>, Unavailable> {
-        Ok(None)
-    }
-
-    async fn reconciliation_of(
-        &self,
-        _: &PendingChange,
-    ) -> Result<Option<(ReconciliationResult, EventId)>, Unavailable> {
-        Ok(None)
-    }
-}
-
-async fn unanswered() -> (TestEnv, OnePending) {
+async fn unanswered() -> (TestEnv, PendingChange) {
     let env = verifying(groups(&["/app/web"]));
     for _ in 0..100 {
         env.aws.answer(UpstreamError::Unanswered("reset".into()));
@@ -217,7 +187,7 @@ async fn unanswered() -> (TestEnv, OnePending) {
     env.associate(ALL, request).await.unwrap_err();
     let entries = env.audit.entries();
     let intent = entries.last().unwrap().event.closes.unwrap();
-    let pending = OnePending(PendingChange { intent, event: entries[0].event.clone() });
+    let pending = PendingChange { intent, event: entries[0].event.clone() };
     (env, pending)
 }
 
@@ -234,7 +204,7 @@ async fn an_unanswered_change_of_query_results_is_reconciled_with_a_query() {
         let before = env.audit.entries().len();
         env.queries.set_result(shown, 1);
         env.clock.advance(later);
-        reconcile(&env.state, &pending, env.state.ports.clock.now()).await;
+        reconcile(&env.state, vec![pending]).await;
         let entries = env.audit.entries();
         let last = entries.get(before).map(|entry| entry.event.kind);
         assert_eq!(last, reconciled.map(Kind::Reconciled), "{shown:?} after {later:?}");
@@ -251,7 +221,7 @@ async fn a_change_stays_pending_only_while_a_later_query_may_show_it() {
         let (env, pending) = unanswered().await;
         let before = env.audit.entries().len();
         plan(&env.queries);
-        reconcile(&env.state, &pending, env.state.ports.clock.now()).await;
+        reconcile(&env.state, vec![pending]).await;
         let entries = env.audit.entries();
         let last = entries.get(before).map(|entry| entry.event.kind);
         assert_eq!(last, reconciled.map(Kind::Reconciled));

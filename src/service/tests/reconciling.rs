@@ -1,46 +1,14 @@
 //! The reconciliation of changes whose outcome is unknown.
 
-use async_trait::async_trait;
-use parking_lot::Mutex;
-
 use super::*;
 use crate::{
-    domain::{audit::ReconciliationResult, call::RequestId, tenant::TenantId, time::Timestamp},
-    ports::{PendingChange, PendingChanges, RecordedChange, Unavailable},
+    domain::audit::ReconciliationResult,
+    ports::PendingChange,
     service::changes::reconcile::{Reconciliation, reconcile_one},
 };
 
-/// A fixed list of pending changes.
-struct FixedPending(Mutex<Vec<PendingChange>>);
-
-#[async_trait]
-impl PendingChanges for FixedPending {
-    async fn list_pending(&self, _before: Timestamp) -> Result<Vec<PendingChange>, Unavailable> {
-        Ok(self.0.lock().clone())
-    }
-
-    async fn find(&self, _intent: EventId) -> Result<Option<PendingChange>, Unavailable> {
-        Ok(None)
-    }
-
-    async fn by_request_id(
-        &self,
-        _tenant: &TenantId,
-        _id: &RequestId,
-    ) -> Result<Option<RecordedChange>, Unavailable> {
-        Ok(None)
-    }
-
-    async fn reconciliation_of(
-        &self,
-        _change: &PendingChange,
-    ) -> Result<Option<(ReconciliationResult, EventId)>, Unavailable> {
-        Ok(None)
-    }
-}
-
 /// An environment with a change that was sent but not answered. AWS now returns `key`.
-async fn unanswered(key: Option<&str>) -> (TestEnv, FixedPending) {
+async fn unanswered(key: Option<&str>) -> (TestEnv, PendingChange) {
     let mut groups = groups(&["/app/web"]);
     groups[0].key = key.map(|key| key.parse().unwrap());
     let env = env_with(FakePolicy::default(), FakeUpstreamLimiter::default(), groups);
@@ -51,7 +19,7 @@ async fn unanswered(key: Option<&str>) -> (TestEnv, FixedPending) {
     let entries = env.audit.entries();
     let outcome = entries.last().unwrap().event.clone();
     let open = PendingChange { intent: outcome.closes.unwrap(), event: entries[0].event.clone() };
-    (env, FixedPending(Mutex::new(vec![open])))
+    (env, open)
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,11 +30,12 @@ async fn an_unanswered_change_is_read_back_and_its_outcome_recorded() {
         (None, ReconciliationResult::NotEffective),
     ] {
         let (env, open) = unanswered(current).await;
-        reconcile(&env.state, &open, env.state.ports.clock.now()).await;
+        let intent = open.intent;
+        reconcile(&env.state, vec![open]).await;
         let entries = env.audit.entries();
         let reconciled = entries.last().unwrap();
         assert_eq!(reconciled.event.kind, Kind::Reconciled(settlement));
-        assert_eq!(reconciled.event.closes, Some(open.0.lock()[0].intent));
+        assert_eq!(reconciled.event.closes, Some(intent));
         assert_eq!(reconciled.event.correlation, entries[0].event.correlation);
         assert_eq!(reconciled.association.is_some(), settlement == ReconciliationResult::Effective);
     }
@@ -75,12 +44,10 @@ async fn an_unanswered_change_is_read_back_and_its_outcome_recorded() {
 #[tokio::test(start_paused = true)]
 async fn concurrent_reconciliations_record_one_outcome() {
     for current in [Some(KEY), Some(OTHER_KEY)] {
-        let (env, open) = unanswered(current).await;
-        let change = open.0.lock()[0].clone();
-        let now = env.state.ports.clock.now();
+        let (env, change) = unanswered(current).await;
         let deadline = tokio::time::Instant::now().into_std() + TIMEOUT;
         let ((), first, second) = tokio::join!(
-            reconcile(&env.state, &open, now),
+            reconcile(&env.state, vec![change.clone()]),
             reconcile_one(&env.state, change.clone(), deadline),
             reconcile_one(&env.state, change, deadline),
         );
@@ -108,8 +75,7 @@ async fn concurrent_reconciliations_record_one_outcome() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_reconciliation_keeps_its_lock_until_it_is_recorded() {
-    let (env, open) = unanswered(Some(OTHER_KEY)).await;
-    let change = open.0.lock()[0].clone();
+    let (env, change) = unanswered(Some(OTHER_KEY)).await;
     let deadline_in = |secs| tokio::time::Instant::now().into_std() + Duration::from_secs(secs);
     env.audit.block_after(0);
     let cancelled = reconcile_one(&env.state, change.clone(), deadline_in(60));
@@ -126,7 +92,7 @@ async fn a_change_stays_pending_while_the_limiter_has_no_permit() {
     let (env, open) = unanswered(Some(KEY)).await;
     let before = env.audit.entries().len();
     let stuck = env_with(FakePolicy::default(), FakeUpstreamLimiter::exhausted(TIMEOUT), Vec::new());
-    reconcile(&stuck.state, &open, env.state.ports.clock.now()).await;
+    reconcile(&stuck.state, vec![open]).await;
     assert_eq!(stuck.audit.entries().len(), 0);
     assert_eq!(env.audit.entries().len(), before);
 }
