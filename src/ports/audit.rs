@@ -103,8 +103,8 @@ pub struct RecordedOutcome {
 /// Reads the changes that a crash or a missing response left without an outcome.
 #[async_trait]
 pub trait PendingChanges: Send + Sync + 'static {
-    /// The open changes with an intent before this time. Pass the time of the start for a reconciliation at
-    /// start, and later a time so long ago that no such call can still be in flight.
+    /// The open changes with an intent before this time, which is the start of the process for what an earlier
+    /// run left open.
     async fn list_pending(&self, before: Timestamp) -> Result<Vec<PendingChange>, Unavailable>;
 
     /// The change of this intent, open or not. `None` if the log has no such intent.
