@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use logkey::proto::WatchAuditEventsRequest;
+use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
+use logkey::proto::{AssociateKmsKeyRequest, WatchAuditEventsRequest, associate_kms_key_request::Target};
 use prost::Message as _;
 use reqwest::{Client, Response};
 use tokio::net::TcpStream;
@@ -19,6 +20,7 @@ use tonic_reflection::pb::v1::{
 use crate::harness::{ALL, Service};
 
 const GET_CALLER: &str = "keyassociation.v1.TenantService/GetCaller";
+const ASSOCIATE: &str = "keyassociation.v1.KeyAssociationService/AssociateKmsKey";
 const WATCH: &str = "keyassociation.v1.AuditService/WatchAuditEvents";
 const CHECK: &str = "grpc.health.v1.Health/Check";
 
@@ -250,6 +252,34 @@ async fn reflection_reports_what_it_does_not_have_in_the_stream_and_goes_on() {
     let answers = client.server_reflection_info(tokio_stream::iter([older.clone(), older])).await.unwrap();
     let answers: Vec<_> = answers.into_inner().map(Result::unwrap).collect().await;
     assert_eq!(answers.len(), 2, "the stream goes on after an error");
+    service.stop().await;
+}
+
+/// "The value portion of Status-Message is conceptually a Unicode string description of the error, physically
+/// encoded as UTF-8 followed by percent-encoding." Values of `-bin` headers have no padding
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+#[tokio::test]
+async fn an_error_is_percent_encoded_and_its_details_have_no_padding() {
+    let service = Service::start().await;
+    for name in ["/app/caf\u{e9}", "100%", "/app/%41", "a\tb", "\u{1f511}", "%"] {
+        let target = Some(Target::LogGroupName(name.into()));
+        let request =
+            AssociateKmsKeyRequest { target, kms_key_id: "alias/logs".into(), ..Default::default() };
+        let body = framed(0, &request.encode_to_vec());
+        let response = post(&service, ASSOCIATE, &[], body).await;
+        let header = |name| response.headers().get(name).unwrap().as_bytes();
+        let encoded = header("grpc-message");
+        assert!(encoded.iter().all(|byte| (b' '..=b'~').contains(byte)), "{encoded:?}");
+        let hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+        for (at, _) in encoded.iter().enumerate().filter(|(_, byte)| **byte == b'%') {
+            assert!(hex(encoded.get(at + 1)) && hex(encoded.get(at + 2)), "{encoded:?}");
+        }
+        let message = percent_encoding::percent_decode(encoded).decode_utf8().unwrap();
+        let details =
+            BASE64_STANDARD_NO_PAD.decode(header("grpc-status-details-bin")).expect("without padding");
+        let details = tonic_types::pb::Status::decode(&*details).unwrap();
+        assert_eq!((details.code, &*details.message), (3, &*message), "{name:?}");
+    }
     service.stop().await;
 }
 
