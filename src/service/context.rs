@@ -9,7 +9,7 @@ use std::{
 use super::{
     audit::error::ReadError,
     error::{AccessError, Error, StorageError},
-    shared::{audit_context::AuditContext, lease::Lease, resolve},
+    shared::{audit_context::AuditContext, job_gate::JobGate, lease::Lease, resolve},
     state::{Dependencies, ServiceState},
 };
 use crate::{
@@ -42,6 +42,8 @@ pub struct Context {
     tenant: Option<Arc<Tenant>>,
     /// The lease of the bulk job that the call belongs to.
     lease: Option<Arc<Lease>>,
+    /// Whether the bulk job may send the change, if the call is one.
+    gate: Option<Arc<JobGate>>,
     /// The caller's token, if the call opens a stream.
     token: Option<StreamToken>,
 }
@@ -59,7 +61,7 @@ impl Context {
         caller: Arc<Principal>,
     ) -> Self {
         let audit = AuditContext::new(&state.ports, &call, &caller);
-        Self { state, call, caller, audit, snapshot, tenant: None, lease: None, token: None }
+        Self { state, call, caller, audit, snapshot, tenant: None, lease: None, gate: None, token: None }
     }
 
     /// The same call with the token that opens its stream.
@@ -78,6 +80,16 @@ impl Context {
     pub(super) fn of_job(mut self, job: JobId, lease: Arc<Lease>) -> Self {
         self.audit.job(job);
         Self { lease: Some(lease), ..self }
+    }
+
+    /// The same call as a change of a job that can stop before the change is sent.
+    pub(super) fn gated(self, gate: JobGate) -> Self {
+        Self { gate: Some(Arc::new(gate)), ..self }
+    }
+
+    /// Whether the change may be sent. `None` if no job can stop it.
+    pub(super) fn gate(&self) -> Option<&JobGate> {
+        self.gate.as_deref()
     }
 
     /// The same call with no caller that waits for it: interactive calls come first.

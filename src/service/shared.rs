@@ -3,6 +3,7 @@
 pub(super) mod audit_context;
 pub(super) mod fact_clock;
 pub(super) mod fair_reads;
+pub(super) mod job_gate;
 pub(super) mod key_health;
 pub(super) mod keyed_mutex;
 pub(super) mod lease;

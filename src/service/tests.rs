@@ -444,4 +444,5 @@ mod query_results_probe;
 mod reconciling;
 mod refusals;
 mod snapshots;
+mod stopped_jobs;
 mod usage;

@@ -10,6 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::{
@@ -50,6 +51,7 @@ pub struct FakeQuota;
 #[derive(Debug, Default)]
 pub struct FakeUpstreamLimiter {
     retry_after: Option<Duration>,
+    withheld: Option<Notify>,
     left: Mutex<Option<u32>>,
     used: Arc<Mutex<Vec<UpstreamOutcome>>>,
 }
@@ -150,6 +152,17 @@ impl FakeUpstreamLimiter {
         Self { retry_after: Some(retry_after), ..Self::default() }
     }
 
+    /// A limiter whose permits wait for [`FakeUpstreamLimiter::issue`].
+    #[must_use]
+    pub fn withholding() -> Self {
+        Self { withheld: Some(Notify::new()), ..Self::default() }
+    }
+
+    /// Issues one withheld permit.
+    pub fn issue(&self) {
+        self.withheld.iter().for_each(Notify::notify_one);
+    }
+
     /// Issues this many more permits and then refuses.
     ///
     /// # Panics
@@ -179,6 +192,9 @@ impl UpstreamLimiter for FakeUpstreamLimiter {
     async fn acquire(&self, _: &QuotaKey, _: &TenantId, _: Instant) -> Result<UpstreamPermit, AcquireError> {
         if let Some(retry_after) = self.retry_after {
             return Err(AcquireError { retry_after });
+        }
+        if let Some(withheld) = &self.withheld {
+            withheld.notified().await;
         }
         if let Some(left) = &mut *self.left.lock() {
             *left = left.checked_sub(1).ok_or(AcquireError { retry_after: Self::RETRY_AFTER })?;

@@ -232,7 +232,7 @@ impl JobStatus {
                 "it continues when its window opens"
             }
             (JobState::Paused, _) => {
-                let canary_pending = self.canary_pending && self.pause_reason != Some(PauseReason::Canary);
+                let canary_pending = self.is_canary_due();
                 let failures_before = counts.failures();
                 return Self { failures_before, canary_pending, ..self }.run(safety, now);
             }
@@ -261,7 +261,8 @@ impl JobStatus {
         Ok(self.ended(JobState::Cancelled, now))
     }
 
-    /// A caller retries the failed items of the job. A job that could not be planned is planned again.
+    /// A caller retries the failed items of the job, and a canary that was reached is over. A job that could not be
+    /// planned is planned again.
     ///
     /// # Errors
     ///
@@ -281,7 +282,10 @@ impl JobStatus {
                 | JobState::CompletedWithFailures
                 | JobState::Cancelled,
                 _,
-            ) => Self { start: true, failures_before: 0, ended: None, ..self }.run(safety, now),
+            ) => {
+                let canary_pending = self.is_canary_due();
+                Self { start: true, failures_before: 0, canary_pending, ended: None, ..self }.run(safety, now)
+            }
             (JobState::Planning | JobState::Planned | JobState::Running, _) => {
                 Err(self.refused("pause it first, or wait until it has ended"))
             }
@@ -340,6 +344,12 @@ impl JobStatus {
         } else {
             JobState::CompletedWithFailures
         }
+    }
+
+    /// Whether the job pauses after its canary when it continues. A caller who continues it after the canary has
+    /// checked the canary.
+    fn is_canary_due(&self) -> bool {
+        self.canary_pending && self.pause_reason != Some(PauseReason::Canary)
     }
 
     fn run(self, safety: &Safety, now: Timestamp) -> Result<Self, Refused> {

@@ -32,9 +32,12 @@ use crate::{
     ports::{Acknowledgement, AwsResponse, UpstreamError, limit::Priority},
     service::{
         context::Context,
-        error::{AwsCallError, ChangeError, Error, Repetition, StorageError},
+        error::{AwsCallError, ChangeError, Error, FleetError, Repetition, StorageError},
         preflight::explain,
-        shared::upstream::{self, now},
+        shared::{
+            job_gate::JobGate,
+            upstream::{self, Unsent, now},
+        },
     },
     spans,
 };
@@ -117,7 +120,10 @@ impl<K: KeyChange> Execution<K> {
                 (Ok(acknowledged), _) => return Ok(acknowledged),
                 // Nothing was sent after the refusal.
                 (
-                    Err(Error::Aws(AwsCallError::BudgetExhausted { .. } | AwsCallError::DeadlineBeforeAws)),
+                    Err(
+                        Error::Aws(AwsCallError::BudgetExhausted { .. } | AwsCallError::DeadlineBeforeAws)
+                        | Error::Fleet(_),
+                    ),
                     Some(refused),
                 ) => return Err(refused),
                 (Err(error @ Error::Aws(AwsCallError::Refused { .. })), earlier) => {
@@ -151,6 +157,10 @@ impl<K: KeyChange> Execution<K> {
             let error = Error::Aws(AwsCallError::DeadlineBeforeAws);
             self.cx.record_refusal(&error);
             drop(responder.send(Err(error)));
+            return None;
+        }
+        if let Some(Err(stopped)) = self.cx.gate().map(JobGate::check) {
+            drop(responder.send(Err(FleetError::State(stopped).into())));
             return None;
         }
         let entry = JournalEntry {
@@ -208,10 +218,16 @@ impl<K: KeyChange> Execution<K> {
                 let sent = timeout_at((deadline + UPSTREAM_GRACE).into(), sending).await;
                 sent.unwrap_or_else(AwsResponse::lost)
             };
-            let attempt = upstream::attempt(&self.cx, access, K::OPERATION, deadline, sending).await;
+            let attempt = upstream::attempt_change(&self.cx, access, K::OPERATION, deadline, sending).await;
             let response = match attempt {
                 Ok(response) => response,
-                Err(no_permit) => {
+                Err(Unsent::JobStopped(stopped)) => {
+                    return Err(match last_error {
+                        Some(error) if may_be_executed => final_error(error, deadline),
+                        Some(_) | None => FleetError::State(stopped).into(),
+                    });
+                }
+                Err(Unsent::NoPermit(no_permit)) => {
                     return Err(match last_error {
                         None => no_permit.into(),
                         Some(UpstreamError::Throttled { answer }) => {

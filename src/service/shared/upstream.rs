@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use tracing::Instrument as _;
 
 use crate::{
-    domain::authorization::Access,
+    domain::{authorization::Access, fleet::Refused},
     ports::{
         AwsResponse, UpstreamError,
         aws::AwsErrorDetails,
-        limit::{AcquireError, Operation, Priority, QuotaKey, UpstreamOutcome},
+        limit::{AcquireError, Operation, Priority, QuotaKey, UpstreamOutcome, UpstreamPermit},
     },
     service::{
         context::Context,
@@ -37,6 +37,39 @@ pub(in crate::service) enum CallError {
     Failed(UpstreamError),
 }
 
+/// Why a change was not sent.
+#[derive(Debug)]
+pub(in crate::service) enum Unsent {
+    /// The limiter has no permit before the deadline.
+    NoPermit(AcquireError),
+    /// The bulk job stopped before the change had its permit.
+    JobStopped(Refused),
+}
+
+/// Sends a change once, unless its bulk job stops before. Polls `send` only with a permit.
+pub(in crate::service) async fn attempt_change<T>(
+    cx: &Context,
+    access: &Access,
+    operation: Operation,
+    deadline: Instant,
+    send: impl Future<Output = AwsResponse<T>>,
+) -> Result<AwsResponse<T>, Unsent> {
+    let acquiring = acquire(cx, access, operation, deadline);
+    let permit = match cx.gate() {
+        None => acquiring.await?,
+        Some(gate) => {
+            let permit = tokio::select! {
+                biased;
+                stopped = gate.closed() => return Err(Unsent::JobStopped(stopped)),
+                permit = acquiring => permit?,
+            };
+            gate.check().map_err(Unsent::JobStopped)?;
+            permit
+        }
+    };
+    Ok(sent(permit, send).await)
+}
+
 /// Sends once. Polls `send` only with a permit.
 pub(in crate::service) async fn attempt<T>(
     cx: &Context,
@@ -45,6 +78,16 @@ pub(in crate::service) async fn attempt<T>(
     deadline: Instant,
     send: impl Future<Output = AwsResponse<T>>,
 ) -> Result<AwsResponse<T>, AcquireError> {
+    let permit = acquire(cx, access, operation, deadline).await?;
+    Ok(sent(permit, send).await)
+}
+
+async fn acquire(
+    cx: &Context,
+    access: &Access,
+    operation: Operation,
+    deadline: Instant,
+) -> Result<UpstreamPermit, AcquireError> {
     let quota_key = QuotaKey { location: access.location().clone(), operation };
     let (limiter, tenant) = (&cx.ports().limiter, &access.tenant().id);
     let asked = now();
@@ -54,10 +97,13 @@ pub(in crate::service) async fn attempt<T>(
     };
     let acquired = acquiring.instrument(spans::step("permit")).await;
     cx.call.summary.add_quota_wait(now() - asked);
-    let permit = acquired?;
+    acquired
+}
+
+async fn sent<T>(permit: UpstreamPermit, send: impl Future<Output = AwsResponse<T>>) -> AwsResponse<T> {
     let response = send.await;
     permit.used(outcome_of(&response.result));
-    Ok(response)
+    response
 }
 
 /// Sends a read, and sends it again while AWS throttles it. Records each call in the audit context.
@@ -155,6 +201,12 @@ impl CallError {
             }
             Self::Failed(error) => read_error(error, deadline),
         }
+    }
+}
+
+impl From<AcquireError> for Unsent {
+    fn from(rejection: AcquireError) -> Self {
+        Self::NoPermit(rejection)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use logkey::{
     proto::{BulkItemState, BulkPauseReason, BulkState, CreateBulkAssociationRequest, Safety},
-    sandbox::fault::{Effect, Fault},
+    sandbox::fault::{Effect, Fault, When},
 };
 use tonic::Code;
 
@@ -45,6 +45,56 @@ async fn a_canary_pauses_the_job_until_it_is_resumed() {
     jobs.resume(&job.id).await.unwrap();
     let ended = jobs.wait_for_end(&job.id).await;
     assert_eq!((ended.state(), ended.counts.unwrap().succeeded), (BulkState::Succeeded, 20));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_retry_after_a_canary_continues_the_job() {
+    let service = with_groups(12).await;
+    let fault = Fault { times: Some(1), ..refusal() };
+    service.sandbox.sandbox().fault(fault);
+    let jobs = JobCaller::new(&service, "payments", BULK);
+    let job = jobs.send(request(Safety { canary: 3, ..Safety::default() })).await.unwrap();
+    let paused = jobs.wait(&job.id, |job| job.state() == BulkState::Paused).await;
+    let counts = paused.counts.unwrap();
+    assert_eq!((paused.pause_reason(), counts.succeeded, counts.failed), (BulkPauseReason::Canary, 3, 1));
+    jobs.retry(&job.id).await.unwrap();
+    let ended = jobs.wait_for_end(&job.id).await;
+    assert_eq!((ended.state(), ended.counts.unwrap().succeeded), (BulkState::Succeeded, 12));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_that_aws_made_but_reported_as_failed_is_reverted_too() {
+    let service = Plan::with_resources(|it| groups(it, "a", 1))
+        .settings("[server]\nrequest_timeout = \"1s\"\n")
+        .start()
+        .await;
+    let effect = Effect::Error { code: "InternalFailure".into(), message: None, status: Some(500) };
+    service.sandbox.sandbox().fault(Fault { when: When::After, ..Fault::on("AssociateKmsKey", effect) });
+    let jobs = JobCaller::new(&service, "payments", BULK);
+    let job = jobs.send(request(Safety::default())).await.unwrap();
+    let ended = jobs.wait_for_end(&job.id).await;
+    assert_eq!((ended.state(), ended.counts.unwrap().succeeded), (BulkState::Succeeded, 1), "{ended:?}");
+    let [item] = jobs.items(&job.id, &[]).await.try_into().unwrap();
+    assert!(!item.audit_event_id.is_empty(), "{item:?}");
+    service.sandbox.sandbox().clear_faults();
+    let revert = jobs.revert(&job.id).await.unwrap();
+    assert_eq!(jobs.wait_for_end(&revert.id).await.counts.unwrap().succeeded, 1);
+    assert_eq!(service.sandbox.sandbox().log_group_key(PAYMENTS, REGION, "/payments/a-000"), None);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_policy_forbids_everywhere_fails_with_that_reason() {
+    let policy = "forbid(principal, action == LogKey::Action::\"ListKeyAssociations\", resource);";
+    let service = Plan::with_resources(|it| groups(it, "a", 1)).policies(policy).start().await;
+    let jobs = JobCaller::new(&service, "payments", BULK);
+    let job = jobs.send(request(Safety::default())).await.unwrap();
+    let ended = jobs.wait_for_end(&job.id).await;
+    let error = ended.error.clone().unwrap();
+    assert_eq!((ended.state(), error.reason.as_str()), (BulkState::Failed, "NOT_ALLOWED"), "{ended:?}");
+    assert_eq!(ended.locations[0].error, Some(error));
     service.stop().await;
 }
 

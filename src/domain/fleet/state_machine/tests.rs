@@ -103,6 +103,12 @@ fn resuming_forgets_earlier_failures_and_the_canary() {
     let resumed = paused.resume(&safety, &counts, at(2)).unwrap();
     assert_eq!((resumed.state, resumed.failures_before), (JobState::Running, 4));
     assert!(!resumed.canary_pending);
+    let retried = paused.retry(&safety, at(2)).unwrap();
+    assert_eq!(
+        (retried.state, retried.canary_pending),
+        (JobState::Running, false),
+        "its caller saw the canary"
+    );
     let limited = JobStatus::new(true, &safety).planned(&safety, at(1)).paused(PauseReason::FailureLimit);
     assert!(limited.resume(&safety, &counts, at(2)).unwrap().canary_pending, "the canary is still due");
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
-        fleet::{ItemState, JobId, JobState, JobStatus, PauseReason, Selection},
+        fleet::{Failure, ItemState, JobId, JobState, JobStatus, PauseReason, Selection},
         time::Timestamp,
     },
     ports::{
@@ -105,7 +105,10 @@ impl Engine {
         self.update_states(&open);
         report(&open, progress.observe(&open, now()), self.state.ports.clock.now());
         for job in &open {
-            if let Some(transition) = self.next_transition(job) {
+            if let Some(mut transition) = self.next_transition(job) {
+                if transition.failure.is_some() {
+                    transition.failure = Some(self.failure_of_locations(job.id).await?);
+                }
                 let _raced = self.fleet.ports.jobs.transition(job.id, &transition).await?;
                 if let Some(run) = self.jobs.lock().get(&job.id) {
                     run.set_state(transition.status.state);
@@ -140,9 +143,9 @@ impl Engine {
         }
         match status.state {
             JobState::Planning if open.to_plan == 0 && open.failed_locations == open.locations => {
-                let failure = self.fleet.ports.texts.failure(&Error::Fleet(FleetError::NoLocation));
+                let failure = Some(self.no_location());
                 let status = status.ended(JobState::Failed, now);
-                Some(Transition { failure: Some(failure), ..plain(status) })
+                Some(Transition { failure, ..plain(status) })
             }
             JobState::Planning if open.to_plan == 0 => Some(plain(status.planned(safety, now))),
             JobState::Running if open.to_plan == 0 && counts.open() == 0 => {
@@ -158,6 +161,19 @@ impl Engine {
             | JobState::Cancelled
             | JobState::Failed => None,
         }
+    }
+
+    /// Why no location of a job can be entered: the reason that all of them have.
+    async fn failure_of_locations(&self, id: JobId) -> Result<Failure, Unavailable> {
+        let locations = self.fleet.ports.jobs.locations(id).await?;
+        let mut failures = locations.into_iter().filter_map(|location| location.failure);
+        let Some(first) = failures.next() else { return Ok(self.no_location()) };
+        let is_common = failures.all(|failure| failure.reason == first.reason);
+        Ok(if is_common { first } else { self.no_location() })
+    }
+
+    fn no_location(&self) -> Failure {
+        self.fleet.ports.texts.failure(&Error::Fleet(FleetError::NoLocation))
     }
 
     async fn claim(self: &Arc<Self>, worker: &Arc<Worker>) -> Result<(), Unavailable> {

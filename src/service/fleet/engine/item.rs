@@ -26,7 +26,7 @@ use crate::{
             disassociate::disassociate_item, prior_state::GroupRead,
         },
         context::Context,
-        error::{AccessError, AwsCallError, ChangeError, Error, Repetition, RequestError},
+        error::{AccessError, AwsCallError, ChangeError, Error, FleetError, Repetition, RequestError},
         shared::log_groups,
     },
     spans::{self, Root},
@@ -67,25 +67,29 @@ pub(super) async fn start(task: &Arc<LocationTask>, items: Vec<Item>) -> Vec<Sta
         }
     };
     let stopped = task.run.state() != JobState::Running;
-    let started = items.into_iter().map(|item| {
-        if stopped {
-            return Started::Ended(end(task, &item, ItemState::Waiting, None));
-        }
-        match &item.resource.target {
+    let mut started = Vec::with_capacity(items.len());
+    for item in items {
+        started.push(match &item.resource.target {
+            _ if stopped => Started::Ended(end(task, &item, ItemState::Waiting, None)),
             Target::QueryResults => running(task, item, None),
             Target::LogGroup(name) => match found.get(name) {
-                Some(read) => compare(task, item, read),
+                Some(read) => compare(task, item, read).await,
                 None => Started::Ended(missing(task, &item, name)),
             },
-        }
-    });
-    started.collect()
+        });
+    }
+    started
 }
 
 /// Compares the current key of a log group with the plan.
-fn compare(task: &Arc<LocationTask>, item: Item, read: &GroupRead) -> Started {
+async fn compare(task: &Arc<LocationTask>, item: Item, read: &GroupRead) -> Started {
     let current = read.group.key.as_ref();
     if current == item.new_key.as_ref() {
+        // AWS may have made an earlier attempt although it responded with an error. A revert has to know that.
+        if let Some(event) = recovery::earlier_change(task, &item).await {
+            let done = end(task, &item, ItemState::Succeeded, None);
+            return Started::Ended(ItemRun { end: ItemEnd { event: Some(event), ..done.end }, ..done });
+        }
         return Started::Ended(end(task, &item, ItemState::Unchanged, None));
     }
     if current != item.previous_key.as_ref() {
@@ -158,7 +162,8 @@ async fn attempt(task: &LocationTask, item: &Item, read: Option<GroupRead>) -> R
     let parts = task.call_parts();
     let id = job_run::request_id(item.key, item.attempts);
     let request = ItemRequest { resource: item.resource.clone(), reason: reason.clone(), read };
-    let context = |action: Action| -> Context { parts.context(&task.run, action, id) };
+    let context =
+        |action: Action| -> Context { parts.context(&task.run, action, id).gated(parts.gate(&task.run)) };
     // Boxed, because the futures of changes are large and many items are in flight.
     match &item.new_key {
         Some(key) => Box::pin(associate_item(context(Action::AssociateKmsKey), key.clone(), request)).await,
@@ -194,6 +199,8 @@ fn verdict(error: &Error, attempts: u32) -> Verdict {
         Error::Aws(
             AwsCallError::BudgetExhausted { retry_after } | AwsCallError::Throttled { retry_after, .. },
         ) => Verdict::Retry(*retry_after),
+        // The job stopped before the change was sent.
+        Error::Fleet(FleetError::State(_)) => Verdict::Retry(Duration::ZERO),
         Error::Storage(_)
         | Error::Access(AccessError::TenantSuspended | AccessError::TenantRemoved)
         | Error::Aws(AwsCallError::StsThrottled { .. } | AwsCallError::ServiceMisconfigured { .. }) => {

@@ -16,7 +16,7 @@ use crate::{
     },
     service::{
         context::Context,
-        shared::{lease::Lease, upstream::now},
+        shared::{job_gate::JobGate, lease::Lease, upstream::now},
         state::ServiceState,
     },
 };
@@ -88,6 +88,12 @@ impl CallParts<'_> {
         };
         let cx = Context::current(self.state, Arc::new(call), Arc::clone(&run.principal));
         cx.of_job(run.job.id, Arc::clone(self.lease))
+    }
+
+    /// Whether the job may send a change.
+    pub(super) fn gate(&self, run: &JobRun) -> JobGate {
+        let clock = Arc::clone(&self.state.ports.clock);
+        JobGate { state: run.state.subscribe(), safety: run.job.spec.safety, clock }
     }
 }
 

@@ -34,6 +34,9 @@ const FENCE: Duration = Duration::from_secs(1);
 /// How often the key of an item is read back before its outcome counts as unknown.
 const MAX_ATTEMPTS: u32 = 120;
 
+/// How many earlier attempts are searched for one that AWS made.
+const MAX_EARLIER: usize = 10;
+
 /// What the audit log and AWS say about an attempt.
 enum Found {
     /// The attempt ended so.
@@ -93,18 +96,51 @@ pub(super) async fn read_back(task: &LocationTask, item: &Item) -> Option<ItemRu
 
 /// The event with the outcome of the item's last attempt.
 pub(super) async fn outcome_event(task: &LocationTask, item: &Item) -> Option<EventId> {
-    let found = recorded(task, item).await.ok()??;
+    let found = recorded(task, item, item.attempts).await.ok()??;
     Some(found.outcome?.event)
 }
 
-async fn recorded(task: &LocationTask, item: &Item) -> Result<Option<RecordedChange>, Unavailable> {
-    let id = job_run::request_id(item.key, item.attempts);
+/// The event of the earlier attempt that AWS made although it failed for the service. `None` if no earlier attempt can
+/// have set the key that the item has now.
+pub(super) async fn earlier_change(task: &LocationTask, item: &Item) -> Option<EventId> {
+    for attempt in (1..item.attempts).rev().take(MAX_EARLIER) {
+        let Ok(Some(RecordedChange { change, outcome })) = recorded(task, item, attempt).await else {
+            continue;
+        };
+        match outcome {
+            Some(RecordedOutcome { event, failure, .. }) if failure.as_deref().is_none_or(may_be_made) => {
+                return Some(event);
+            }
+            Some(_not_made) => {}
+            None => {
+                let deadline = now() + task.engine.request_timeout;
+                let reconciled = reconcile::reconcile_one(&task.engine.state, change, deadline).await;
+                if let Reconciliation::Effective { event, .. } = reconciled {
+                    return Some(event);
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Whether AWS may have made a change that failed for this reason.
+fn may_be_made(reason: &str) -> bool {
+    [Reason::OutcomeUnknown, Reason::AwsUnavailable, Reason::Internal].iter().any(|it| it.as_str() == reason)
+}
+
+async fn recorded(
+    task: &LocationTask,
+    item: &Item,
+    attempt: u32,
+) -> Result<Option<RecordedChange>, Unavailable> {
+    let id = job_run::request_id(item.key, attempt);
     task.engine.state.ports.open.by_request_id(&task.run.job.creator.tenant, &id).await
 }
 
 /// `open_for` is how long the attempt is known to have no outcome.
 async fn find(task: &LocationTask, item: &Item, open_for: Duration) -> Result<Found, Unavailable> {
-    let Some(RecordedChange { change, outcome }) = recorded(task, item).await? else {
+    let Some(RecordedChange { change, outcome }) = recorded(task, item, item.attempts).await? else {
         // Without an intent nothing was sent.
         return Ok(Found::End(ItemState::Waiting, None, None));
     };
@@ -155,6 +191,8 @@ fn is_transient(reason: &str) -> bool {
         Reason::ConflictingChange,
         Reason::DeadlineBeforeAws,
         Reason::AuditUnavailable,
+        // The job stopped before the change was sent.
+        Reason::JobState,
     ]
     .iter()
     .any(|transient| transient.as_str() == reason)

@@ -8,7 +8,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    domain::fleet::{Failure, ItemEnd, JobLocation, JobState},
+    domain::fleet::{Failure, ItemEnd, ItemState, JobLocation, JobState},
     ports::bulk::{LocationKey, QueueStep, StepOutcome},
     service::error::Error,
 };
@@ -55,11 +55,17 @@ impl LocationTask {
         for end in &ended {
             metrics::counter!("logkey_bulk_items_total", "state" => end.state.as_str()).increment(1);
         }
+        let failed = ended.iter().any(|end| matches!(end.state, ItemState::Failed | ItemState::Unknown));
         let step = QueueStep { at: self.key, ended, claim: Vec::new() };
         match self.worker.advance(step).await {
-            StepOutcome::Done | StepOutcome::NotClaimed => Ok(()),
-            StepOutcome::ClaimLost => Err(ClaimLost),
+            StepOutcome::Done | StepOutcome::NotClaimed => {}
+            StepOutcome::ClaimLost => return Err(ClaimLost),
         }
+        if failed {
+            // The job may be paused now. The dispatcher tells the changes that wait for their permit.
+            self.engine.fleet.changed.notify_one();
+        }
+        Ok(())
     }
 
     /// The text of an error, as the caller of a single change would get it.
