@@ -25,6 +25,7 @@ pub mod plural;
 pub mod policy_simulation;
 pub mod principal;
 pub mod reason;
+pub mod recent_ids;
 pub mod refusal;
 pub mod remedy;
 pub mod request;

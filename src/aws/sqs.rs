@@ -6,4 +6,3 @@ mod body;
 pub(super) mod event;
 pub(super) mod queue;
 pub(super) mod queue_url;
-mod recent_ids;

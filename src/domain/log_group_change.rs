@@ -7,6 +7,8 @@ use super::{arn::KmsKeyId, association::Resource, time::Timestamp};
 pub struct LogGroupChange {
     /// AWS's id of the event. Two messages with one id describe one change.
     pub event_id: Box<str>,
+    /// AWS's id of the call, which its caller got in the response.
+    pub request_id: Option<Box<str>>,
     /// When AWS accepted the change.
     pub time: Timestamp,
     /// The log group, or the query results.

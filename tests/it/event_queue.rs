@@ -25,7 +25,7 @@ const REGION: &str = "eu-west-1";
 const GROUP: &str = "/payments/new";
 
 /// A queue, its dead-letter queue, the adapter, and a client for what the adapter does not do.
-struct TestQueue {
+pub(crate) struct TestQueue {
     adapter: EventQueue,
     client: Client,
     url: String,
@@ -33,7 +33,7 @@ struct TestQueue {
 }
 
 impl TestQueue {
-    async fn connect(endpoint: &str, account: &str) -> Self {
+    pub(crate) async fn connect(endpoint: &str, account: &str) -> Self {
         let config = config(endpoint);
         let client = Client::from_conf(
             aws_sdk_sqs::Config::builder()
@@ -57,7 +57,7 @@ impl TestQueue {
     }
 
     /// How many messages are in the queue, visible or not.
-    async fn remaining(&self) -> u32 {
+    pub(crate) async fn remaining(&self) -> u32 {
         let call = self.client.get_queue_attributes().queue_url(&self.url);
         let attributes =
             call.attribute_names(QueueAttributeName::All).send().await.unwrap().attributes.unwrap();

@@ -6,8 +6,9 @@ mod input;
 mod locations;
 
 use logkey::proto::{
-    BulkState, CoverageGrouping, EncryptionRule, GetCoverageRequest, ListCoverageFindingsRequest,
-    RuleEvaluation, RuleMode, RuleOrigin, RuleState, coverage_service_client::CoverageServiceClient,
+    BulkState, CoverageCounts, CoverageGrouping, EncryptionRule, GetCoverageRequest,
+    ListCoverageFindingsRequest, RuleEvaluation, RuleMode, RuleOrigin, RuleState,
+    coverage_service_client::CoverageServiceClient,
 };
 use tonic::Code;
 
@@ -158,6 +159,53 @@ async fn the_rule_with_the_lowest_number_decides_and_equal_ones_change_nothing()
         (1, "")
     );
     assert_eq!(key_of(&service, "/payments/a-001"), Some(key("next")), "neither rule changes it");
+    service.stop().await;
+}
+
+/// How the log groups of the tenant count, once they count so.
+async fn wait_for_counts(service: &Service, expected: impl Fn(&CoverageCounts) -> bool) {
+    let caller = service.caller("payments", BULK);
+    let waiting = async {
+        loop {
+            let all = caller.request(GetCoverageRequest::default());
+            let report = CoverageServiceClient::new(caller.channel()).get_coverage(all).await.unwrap();
+            let total = report.into_inner().total.unwrap();
+            if expected(&total) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(1), waiting).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_its_last_rule_a_tenant_has_no_compliant_group() {
+    let service = Plan::with_resources(|it| groups(it, "a", 4)).start().await;
+    let rules = RuleCaller::new(&service, "payments", BULK);
+    let created = rules.create(rule(RuleMode::Enforce, &["/payments/a-*"], &key("good"))).await.unwrap();
+    wait_for_counts(&service, |total| total.compliant == 4).await;
+    rules.delete(&created.id, "").await.unwrap();
+    wait_for_counts(&service, |total| total.no_rule == total.total && total.total > 4).await;
+
+    let again = rules.create(rule(RuleMode::Report, &["/payments/a-*"], &key("good"))).await.unwrap();
+    wait_for_counts(&service, |total| total.compliant == 4).await;
+    let disabled = EncryptionRule { state: RuleState::Disabled.into(), ..again };
+    rules.update(disabled, &["state"]).await.unwrap();
+    wait_for_counts(&service, |total| total.no_rule == total.total).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_rule_that_leaves_the_configuration_during_a_restart_no_longer_counts() {
+    let declared = configured("baseline", "report", "log_groups = [\"/payments/a-*\"]\n");
+    let service = Plan::with_resources(|it| groups(it, "a", 2)).tenants(&declared).start().await;
+    wait_for_counts(&service, |total| total.no_key == 2).await;
+    let without = tenant("payments", PAYMENTS, GENEROUS) + &tenant("orders", ORDERS, GENEROUS);
+    let settings = std::fs::read_to_string(service.settings()).unwrap().replace(&declared, &without);
+    std::fs::write(service.settings(), settings).unwrap();
+    let service = service.restart().await;
+    wait_for_counts(&service, |total| total.no_rule == total.total && total.total > 2).await;
     service.stop().await;
 }
 

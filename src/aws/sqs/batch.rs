@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 
-use super::{body::printable, event::GroupEvent, recent_ids::RecentIds};
+use super::{body::printable, event::GroupEvent};
 use crate::{
-    domain::time::Timestamp,
+    domain::{recent_ids::RecentIds, time::Timestamp},
     ports::group_events::{GroupMessage, Irrelevance, Receipt, UnreadableEvent, UnreadableMessage},
 };
 

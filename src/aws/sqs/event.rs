@@ -78,6 +78,7 @@ impl GroupEvent {
         let location = location(&event)?;
         Ok(Self::Change(Box::new(LogGroupChange {
             event_id: event_id(&event)?,
+            request_id: event.note("detail.requestID"),
             time: event.parsed("detail.eventTime", parse_time)?,
             resource: Resource { target: call.target(&event, &location)?, location },
             kind: call.kind(&event)?,

@@ -17,7 +17,7 @@ use aws_sdk_sts::config::{http::HttpResponse, retry::RetryConfig};
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use super::{batch::read_messages, queue_url::QueueUrl, recent_ids::RecentIds};
+use super::{batch::read_messages, queue_url::QueueUrl};
 use crate::{
     aws::{
         clients,
@@ -25,7 +25,7 @@ use crate::{
         error::{self, ServiceError},
         http_pool,
     },
-    domain::error_chain::error_chain,
+    domain::{error_chain::error_chain, recent_ids::RecentIds},
     ports::{
         UpstreamError,
         aws::AwsErrorDetails,
@@ -42,6 +42,8 @@ const MAX_BATCH: i32 = 10;
 const MIN_BACKOFF: Duration = Duration::from_millis(500);
 /// The longest delay between two calls that fail.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// The number of deleted events that are remembered. `EventBridge` repeats an event within minutes, if at all.
+const MAX_DELETED: usize = 10_000;
 /// How often a batch is sent until its messages are deleted.
 const DELETE_ATTEMPTS: u32 = 3;
 
@@ -49,7 +51,8 @@ const DELETE_ATTEMPTS: u32 = 3;
 pub struct EventQueue {
     client: Client,
     url: QueueUrl,
-    deleted: RecentIds,
+    /// The ids of the events that were deleted last, because `EventBridge` and SQS deliver some of them more than once.
+    deleted: Mutex<RecentIds>,
     /// The number of failures since the last success of `receive`.
     failures: Mutex<u32>,
 }
@@ -82,7 +85,7 @@ impl EventQueue {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(timeouts.build());
         let client = Client::from_conf(sqs.build());
-        Self { client, url, deleted: RecentIds::default(), failures: Mutex::default() }
+        Self { client, url, deleted: Mutex::new(RecentIds::new(MAX_DELETED)), failures: Mutex::default() }
     }
 
     /// Deletes one batch and returns the positions of the messages that remain.
@@ -141,7 +144,7 @@ impl GroupEvents for EventQueue {
         match received {
             Ok(answer) => {
                 *self.failures.lock() = 0;
-                Ok(read_messages(answer.messages(), &self.deleted))
+                Ok(read_messages(answer.messages(), &self.deleted.lock()))
             }
             Err(error) => {
                 *self.failures.lock() = failures.saturating_add(1);
@@ -152,10 +155,10 @@ impl GroupEvents for EventQueue {
 
     async fn delete(&self, receipts: &[Receipt]) -> Result<(), GroupEventsError> {
         // The caller has recorded the changes, so another message of the same event says nothing new.
-        receipts
-            .iter()
-            .filter_map(|receipt| receipt.event_id.as_ref())
-            .for_each(|id| self.deleted.insert(id));
+        {
+            let mut deleted = self.deleted.lock();
+            receipts.iter().filter_map(|receipt| receipt.event_id.as_ref()).for_each(|id| deleted.insert(id));
+        }
         let handles: Vec<&str> =
             receipts.iter().flat_map(|receipt| &receipt.handles).map(|handle| &**handle).collect();
         let mut result = Ok(());

@@ -1,6 +1,11 @@
 //! The ports of the fleet beside those of all use cases.
 
-use std::{collections::HashMap, fmt, num::NonZeroU32, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    num::NonZeroU32,
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -9,6 +14,7 @@ use crate::{
     domain::{
         association::Resource,
         fleet::{Failure, FleetSettings, JobId},
+        recent_ids::RecentIds,
     },
     ports::{
         bulk::{BulkJobs, BulkQueue},
@@ -23,6 +29,9 @@ use crate::{
 
 /// The limits of open streams of jobs.
 const STREAM_LIMITS: StreamLimits = StreamLimits { per_tenant: count(32), in_all: count(512) };
+
+/// The number of calls that are remembered. The event of one that is forgotten costs a read from AWS.
+const MAX_RULE_CALLS: usize = 100_000;
 
 /// Makes the text of an error, as the caller of a single change would get it. `server` implements it, because
 /// it words the errors of calls.
@@ -62,6 +71,10 @@ pub struct Fleet {
     pub(super) streams: Arc<StreamLimiter>,
     /// The jobs of rules that this process started, until their end is recorded in the coverage.
     pub(super) rule_jobs: Arc<Mutex<HashMap<JobId, JobScope>>>,
+    /// The resources that somebody else changed while these jobs were going to change them.
+    pub(super) changed_meanwhile: Arc<Mutex<HashMap<JobId, HashSet<Resource>>>>,
+    /// AWS's ids of the calls by which this process made the changes of rules.
+    pub(super) rule_calls: Arc<Mutex<RecentIds>>,
 }
 
 /// Which resources have to be read again when the job of a rule has ended.
@@ -87,7 +100,15 @@ impl Fleet {
             rules_due: Arc::default(),
             streams,
             rule_jobs: Arc::default(),
+            changed_meanwhile: Arc::default(),
+            rule_calls: Arc::new(Mutex::new(RecentIds::new(MAX_RULE_CALLS))),
         }
+    }
+
+    /// Remembers that the resource has to be evaluated again when the job has ended.
+    pub(super) fn evaluate_after(&self, job: JobId, resource: &Resource) {
+        self.changed_meanwhile.lock().entry(job).or_default().insert(resource.clone());
+        self.rule_jobs.lock().entry(job).or_insert(JobScope::Resources(Vec::new()));
     }
 
     /// The store of coverage, for its gauges.

@@ -5,6 +5,7 @@ use super::*;
 
 const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const ID: &str = "31f697cc-89ea-4be9-af95-27b312d65648";
+const REQUEST_ID: &str = "62e8744e-0e07-4328-8928-49a789eba36e";
 
 /// A call of `CloudWatch` Logs as `EventBridge` delivers it, with the members of AWS's documentation.
 fn event(name: &str, params: &Value) -> Value {
@@ -45,7 +46,7 @@ fn event(name: &str, params: &Value) -> Value {
             "userAgent": "aws-cli/2.13.5",
             "requestParameters": params,
             "responseElements": null,
-            "requestID": "62e8744e-0e07-4328-8928-49a789eba36e",
+            "requestID": REQUEST_ID,
             "eventID": ID,
             "readOnly": false,
             "eventType": "AwsApiCall",
@@ -103,6 +104,7 @@ fn a_new_log_group_is_a_change_with_its_actor() {
     let text = |text: &str| Some(Box::from(text));
     let expected = LogGroupChange {
         event_id: ID.into(),
+        request_id: text(REQUEST_ID),
         time: Timestamp::from_secs(1_769_289_275),
         resource: Resource {
             location: Location {

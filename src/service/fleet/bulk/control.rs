@@ -13,7 +13,7 @@ use crate::{
     service::{
         context::Context,
         error::{Error, FleetError},
-        fleet::ports::Fleet,
+        fleet::ports::{Fleet, JobScope},
     },
 };
 
@@ -101,6 +101,10 @@ impl Fleet {
             let status = next(&job, cx.ports().clock.now()).map_err(FleetError::State)?;
             let transition = Transition { status, failure: None, retries };
             if cx.in_turn(self.ports.jobs.transition(id, &transition)).await? {
+                if sends && job.rule.is_some() {
+                    // The rule's findings are out of date when the job has ended again.
+                    self.rule_jobs.lock().entry(id).or_insert(JobScope::Tenant);
+                }
                 self.changed.notify_one();
                 record_change(cx).await?;
                 let found = cx.in_turn(self.ports.jobs.find(id)).await?;

@@ -145,7 +145,12 @@ async fn change(task: Arc<LocationTask>, item: Item, read: Option<GroupRead>) ->
         ]
     });
     let (event, done) = match attempt(task, &item, read).await {
-        Ok(changed) => (changed.event, end(task, &item, ItemState::Succeeded, None)),
+        Ok(Changed { event, aws_request_id, .. }) => {
+            if task.run.job.rule.is_some() {
+                task.engine.fleet.rule_calls.lock().insert(&aws_request_id);
+            }
+            (event, end(task, &item, ItemState::Succeeded, None))
+        }
         Err(error) => match verdict(&error, item.attempts) {
             Verdict::ReadBack => return recovery::read_back(task, &item).await,
             Verdict::Failed | Verdict::Skipped | Verdict::Retry(_) => {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::{
     domain::{
         association::Resource,
-        fleet::{EncryptionRule, Failure, ItemState, JobId, JobState},
+        fleet::{EncryptionRule, Failure, ItemState, Job, JobId, JobState, PauseReason},
         tenant::TenantId,
     },
     ports::{
@@ -25,6 +25,8 @@ const MAX_JOBS: u32 = 500;
 pub(super) struct Attempts {
     /// Resources that a job is going to change.
     pub(super) open: HashMap<Resource, JobId>,
+    /// Jobs that their failure limit paused, with nothing in flight.
+    pub(super) paused: Vec<Job>,
     /// Resources whose last change failed.
     pub(super) failed: HashMap<Resource, FailedAttempt>,
 }
@@ -46,13 +48,20 @@ impl Attempts {
         rules: &[EncryptionRule],
     ) -> Result<Self, Unavailable> {
         let mut attempts = Self::default();
+        if rules.is_empty() {
+            return Ok(attempts);
+        }
         let states = JobState::ALL.into_iter().filter(|state| !state.has_ended()).collect();
         let filter = JobFilter { tenant: Some(tenant.clone()), states, before: None };
         for job in fleet.ports.jobs.list(&filter, MAX_JOBS).await? {
-            if job.rule.is_some() && job.counts.open() > 0 {
-                for (resource, _) in items(fleet, job.id, &[ItemState::Waiting, ItemState::Running]).await? {
-                    attempts.open.insert(resource, job.id);
-                }
+            let Some(rule) = &job.rule else { continue };
+            for (resource, _) in items(fleet, job.id, &[ItemState::Waiting, ItemState::Running]).await? {
+                attempts.open.insert(resource, job.id);
+            }
+            let is_paused = job.status.pause_reason == Some(PauseReason::FailureLimit);
+            let enforces = rules.iter().any(|it| it.id.as_str() == &**rule && it.enforces());
+            if is_paused && enforces && job.counts.running == 0 {
+                attempts.paused.push(job);
             }
         }
         let last = rules.iter().filter_map(|rule| rule.status.evaluation.as_ref()?.job);

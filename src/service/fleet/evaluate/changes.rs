@@ -58,6 +58,21 @@ impl Evaluation {
         Ok(results)
     }
 
+    /// Cancels the jobs that their failure limit paused. Otherwise the resources that they did not reach would wait for a
+    /// caller. The evaluation starts a new job for them, with a new limit.
+    pub(super) async fn replace_paused_jobs(&mut self) -> Result<(), Unavailable> {
+        let now = self.state.ports.clock.now();
+        for job in std::mem::take(&mut self.attempts.paused) {
+            let Ok(status) = job.status.cancel(now) else { continue };
+            let cancelled = Transition { status, failure: None, retries: false };
+            // It stays if a caller has continued it meanwhile.
+            if self.fleet.ports.jobs.transition(job.id, &cancelled).await? {
+                self.attempts.open.retain(|_, open| *open != job.id);
+            }
+        }
+        Ok(())
+    }
+
     /// Starts the job of a rule.
     async fn start(
         &self,

@@ -76,7 +76,8 @@ pub(super) struct RuleResult {
 }
 
 impl Evaluation {
-    /// Loads the rules of a tenant. `None` if the tenant is gone or suspended, or has no rules that count.
+    /// Loads the rules of a tenant. `None` if the tenant is gone or suspended. Without rules, every log group counts as
+    /// one that no rule selects.
     pub(in crate::service::fleet) async fn load(
         fleet: &Fleet,
         state: &Arc<ServiceState>,
@@ -86,9 +87,6 @@ impl Evaluation {
         let Some(tenant) = found.filter(|tenant| !tenant.suspended) else { return Ok(None) };
         let mut rules = load_rules(fleet, &tenant).await?;
         rules.retain(EncryptionRule::is_evaluated);
-        if rules.is_empty() {
-            return Ok(None);
-        }
         let attempts = Attempts::load(fleet, &tenant.id, &rules).await?;
         Ok(Some(Self {
             fleet: fleet.clone(),
@@ -105,11 +103,12 @@ impl Evaluation {
     /// Evaluates every rule in every location of the tenant. Without `changes`, it only records how the resources
     /// stand. Returns the jobs that it started.
     pub(in crate::service::fleet) async fn run(
-        &self,
+        mut self,
         once: Option<&OneTime>,
         changes: bool,
     ) -> Result<HashMap<RuleId, JobId>, Unavailable> {
         if changes {
+            self.replace_paused_jobs().await?;
             self.record_start().await?;
         }
         let scope = PassScope::Location;

@@ -21,6 +21,9 @@ use crate::{
 /// The wait after an error of the store or of AWS. The queue delivers the messages again meanwhile.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// The outcome of an event about a change of this process in metrics.
+const OWN_CHANGE: &str = "own_change";
+
 /// Applies the rules to log groups that AWS reports as new or changed. A process has one instance.
 pub struct EventConsumer {
     state: Arc<ServiceState>,
@@ -45,7 +48,7 @@ impl EventConsumer {
 
     /// Runs until the service stops. A message that is being handled then comes again.
     pub async fn run(self, stopping: CancellationToken) {
-        for outcome in ["change", "unreadable"] {
+        for outcome in ["change", OWN_CHANGE, "unreadable"] {
             metrics::counter!("logkey_group_events_total", "outcome" => outcome).absolute(0);
         }
         for error in GroupEventsError::LABELS {
@@ -75,6 +78,10 @@ impl EventConsumer {
         let (mut received, mut done) = (Vec::new(), Vec::new());
         for message in messages {
             match message {
+                GroupMessage::Change { change, receipt, .. } if self.is_own(&change) => {
+                    count(OWN_CHANGE);
+                    done.push(receipt);
+                }
                 GroupMessage::Change { change, receipt, sent } => {
                     count("change");
                     if let Some(sent) = sent {
@@ -111,6 +118,13 @@ impl EventConsumer {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "messages of the event queue were not deleted; they come again");
         }
+    }
+
+    /// Whether a rule made the change in this process. The resource is read after the end of its job, so the event says
+    /// nothing new. Only this process and AWS know the id of the call, so a change by anyone else is never mistaken for
+    /// one: <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>.
+    fn is_own(&self, change: &LogGroupChange) -> bool {
+        change.request_id.as_ref().is_some_and(|id| self.fleet.rule_calls.lock().contains(id))
     }
 
     /// Evaluates the changed resources by the rules of every tenant that may see them.

@@ -2,7 +2,7 @@
 
 mod reading;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::{
     attempts::FailedAttempt,
@@ -61,6 +61,8 @@ struct Found {
     resource: Resource,
     key: Option<KmsKeyArn>,
     is_key_known: bool,
+    /// When AWS created the log group, if that is known.
+    created: Option<Timestamp>,
 }
 
 impl Evaluation {
@@ -140,7 +142,7 @@ impl Evaluation {
 
 impl<'p> Pass<'p> {
     async fn consider(&mut self, found: Found) {
-        let Found { resource, key, is_key_known } = &found;
+        let Found { resource, key, is_key_known, created: _ } = &found;
         let is_group = matches!(resource.target, Target::LogGroup(_));
         let observed =
             ObservedResource { target: &resource.target, key: key.as_ref(), is_key_known: *is_key_known };
@@ -261,7 +263,8 @@ impl<'p> Pass<'p> {
                 previous_key: found.key.clone(),
                 failure: None,
             };
-            self.changes.push(Change { rule: number, finding, key: key.clone(), item, is_repair: false });
+            let (key, created) = (key.clone(), found.created);
+            self.changes.push(Change { rule: number, finding, key, item, created, is_repair: false });
         }
         None
     }
@@ -272,21 +275,29 @@ impl<'p> Pass<'p> {
         let changes = std::mem::take(&mut self.changes);
         let resources: Vec<Resource> = changes.iter().map(|change| change.item.resource.clone()).collect();
         let records = log_groups::load_records(cx, &resources).await;
-        let had_key: HashSet<(&Resource, &KmsKeyArn)> = records
-            .iter()
-            .flat_map(|it| {
-                it.former.iter().map(|past| &past.key).chain(&it.key).map(|key| (&it.resource, key))
-            })
-            .collect();
+        let mut last_known: HashMap<(&Resource, &KmsKeyArn), Timestamp> = HashMap::new();
+        for record in &records {
+            let former = record.former.iter().map(|past| (&past.key, past.observed_at));
+            for (key, at) in former.chain(record.key.iter().map(|key| (key, record.observed_at))) {
+                let known = last_known.entry((&record.resource, key)).or_insert(at);
+                *known = at.max(*known);
+            }
+        }
         let (tenant, since) = (&self.evaluation.tenant.id, self.as_of.minus(REPAIR_WINDOW));
         let counts = self.evaluation.fleet.ports.repairs.count(tenant, &resources, since).await;
         let counts = counts.map_err(StorageError::RecordUnavailable)?;
         for (mut change, repairs) in changes.into_iter().zip(counts) {
             let resource = &change.item.resource;
-            change.is_repair = had_key.contains(&(resource, &change.key));
+            // A log group that was created again is a new one, and has lost nothing.
+            change.is_repair = last_known
+                .get(&(resource, &change.key))
+                .is_some_and(|at| change.created.is_none_or(|created| created <= *at));
             let Some(finding) = self.findings.get_mut(change.finding) else { continue };
             if let Some(job) = self.evaluation.attempts.open.get(resource) {
                 finding.job = Some(*job);
+                if self.evaluation.is_partial {
+                    self.evaluation.fleet.evaluate_after(*job, resource);
+                }
             } else if change.is_repair && repairs >= MAX_REPAIRS {
                 finding.kind = FindingKind::Flapping;
                 finding.failure = Some(Failure::new(

@@ -6,6 +6,7 @@ use crate::domain::{
     arn::KmsKeyArn,
     association::Target,
     fleet::{LocationCoverage, PlannedItem},
+    time::Timestamp,
 };
 
 /// The time in which repairs count.
@@ -48,6 +49,8 @@ pub(super) struct Change {
     pub(super) finding: usize,
     pub(super) key: KmsKeyArn,
     pub(super) item: PlannedItem,
+    /// When AWS created the log group, if that is known.
+    pub(super) created: Option<Timestamp>,
     /// Whether the resource had the key before.
     pub(super) is_repair: bool,
 }

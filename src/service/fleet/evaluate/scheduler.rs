@@ -1,7 +1,7 @@
 //! Evaluates the rules of each tenant at its time. Replicas share the tenants.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -16,12 +16,13 @@ use super::evaluation::{Evaluation, OneTime};
 use crate::{
     domain::{
         association::Resource,
-        fleet::{ConfiguredRule, JobId, RuleId},
+        fleet::{ConfiguredRule, JobId, JobState, RuleId},
         tenant::{Tenant, TenantId},
         time::Timestamp,
     },
     ports::{
         ConfigSnapshot, Unavailable,
+        bulk::JobFilter,
         rules::{EvaluationClaim, RuleSchedule},
     },
     service::{
@@ -40,6 +41,8 @@ const TICK: Duration = Duration::from_millis(500);
 const LEASE: Duration = Duration::from_secs(15);
 /// How many tenants are evaluated at the same time.
 const CONCURRENCY: usize = 4;
+/// The number of jobs that are read at once.
+const PAGE: u32 = 500;
 /// The wait before an evaluation that failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The outcome of an evaluation in metrics.
@@ -83,6 +86,10 @@ impl RuleScheduler {
             metrics::counter!("logkey_rule_evaluations_total", "outcome" => outcome).absolute(0);
         }
         let ticks = async {
+            while let Err(error) = self.follow_open_jobs().await {
+                warn(&error);
+                time::sleep(TICK).await;
+            }
             loop {
                 if let Err(error) = self.tick().await {
                     warn(&error);
@@ -130,9 +137,18 @@ impl RuleScheduler {
             self.fleet.ports.rules.retain_configured(id, &[]).await?;
             self.configured.lock().remove(id);
         }
+        let is_start = self.snapshot.lock().is_none();
         for tenant in tenants {
             let before = self.configured.lock().get(&tenant.id).cloned();
-            if before.as_ref().map_or(tenant.rules.is_empty(), |before| *before == tenant.rules) {
+            let is_same = match &before {
+                Some(before) => *before == tenant.rules,
+                // Its rules can have been removed from the configuration while no process ran.
+                None => {
+                    tenant.rules.is_empty()
+                        && (!is_start || self.fleet.ports.rules.configured(&tenant.id).await?.is_empty())
+                }
+            };
+            if is_same {
                 continue;
             }
             self.schedule_tenant(&tenant, before.is_some(), now).await?;
@@ -163,6 +179,36 @@ impl RuleScheduler {
         ports.rule_schedule.make_due(&tenant.id, now).await
     }
 
+    /// Applies the rules to resources that somebody else changed while these jobs ran.
+    async fn evaluate_changed(&self, tenant: &TenantId, jobs: &[JobId]) -> Result<(), Unavailable> {
+        let changed: HashSet<Resource> = {
+            let all = self.fleet.changed_meanwhile.lock();
+            jobs.iter().filter_map(|job| all.get(job)).flatten().cloned().collect()
+        };
+        if !changed.is_empty()
+            && let Some(mut evaluation) = Evaluation::load(&self.fleet, &self.state, tenant).await?
+        {
+            evaluation.run_resources(&changed.into_iter().collect::<Vec<_>>(), true).await?;
+        }
+        self.fleet.changed_meanwhile.lock().retain(|job, _| !jobs.contains(job));
+        Ok(())
+    }
+
+    /// Follows the jobs of rules that a process before this one started.
+    async fn follow_open_jobs(&self) -> Result<(), Unavailable> {
+        let states = JobState::ALL.into_iter().filter(|state| !state.has_ended()).collect();
+        let mut filter = JobFilter { tenant: None, states, before: None };
+        loop {
+            let page = self.fleet.ports.jobs.list(&filter, PAGE).await?;
+            filter.before = page.last().map(|job| job.id);
+            let of_rules = page.into_iter().filter(|job| job.rule.is_some());
+            self.fleet.rule_jobs.lock().extend(of_rules.map(|job| (job.id, JobScope::Tenant)));
+            if filter.before.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Records how resources stand after the jobs of rules ended.
     async fn follow_jobs(&self) -> Result<(), Unavailable> {
         let open: Vec<JobId> = self.fleet.rule_jobs.lock().keys().copied().collect();
@@ -171,7 +217,10 @@ impl RuleScheduler {
             match self.fleet.ports.jobs.find(id).await? {
                 Some(job) if !job.status.state.has_ended() => {}
                 Some(job) => ended.entry(job.creator.tenant).or_default().push(id),
-                None => drop(self.fleet.rule_jobs.lock().remove(&id)),
+                None => {
+                    self.fleet.rule_jobs.lock().remove(&id);
+                    self.fleet.changed_meanwhile.lock().remove(&id);
+                }
             }
         }
         for (tenant, jobs) in ended {
@@ -197,6 +246,7 @@ impl RuleScheduler {
                 None => matches!(self.evaluate(&tenant, false).await?, Evaluated::Done(_)),
             };
             if is_done {
+                self.evaluate_changed(&tenant, &jobs).await?;
                 self.fleet.rule_jobs.lock().retain(|job, _| !jobs.contains(job));
             }
         }

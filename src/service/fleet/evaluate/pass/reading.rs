@@ -5,13 +5,15 @@ use std::time::Duration;
 use super::{Found, Pass};
 use crate::{
     domain::{
-        association::{LogGroupName, Target},
+        arn::KmsKeyArn,
+        association::{LogGroupName, Resource, Target},
         fleet::LocatedRule,
+        time::Timestamp,
     },
-    ports::{LogGroup, LogGroupPage},
+    ports::LogGroupPage,
     service::{
         context::Context,
-        error::{AwsCallError, Error, RequestError},
+        error::{AwsCallError, Error},
         shared::{log_groups, observation_buffer::observation},
     },
 };
@@ -34,7 +36,7 @@ impl Pass<'_> {
             for group in groups {
                 let resource = self.resource(Target::LogGroup(group.name));
                 if cx.can_read(self.access.tenant(), &resource) {
-                    self.consider(Found { resource, key: group.key, is_key_known: true }).await;
+                    self.consider(Found::group(resource, group.key, group.created)).await;
                 }
             }
             token = next;
@@ -47,30 +49,23 @@ impl Pass<'_> {
     }
 
     pub(super) async fn targets(&mut self, cx: &mut Context, targets: &[Target]) -> Result<(), Error> {
-        for target in targets {
-            let Target::LogGroup(name) = target else {
-                self.query_results(cx).await;
-                continue;
-            };
-            let resource = self.resource(target.clone());
-            if !cx.can_read(self.access.tenant(), &resource) {
-                continue;
-            }
-            if let Some(group) = self.group(cx, name).await? {
-                self.consider(Found { resource, key: group.key, is_key_known: true }).await;
-            }
+        let readable =
+            |target: &&Target| cx.can_read(self.access.tenant(), &self.resource((*target).clone()));
+        let names = targets.iter().filter(readable).filter_map(|target| match target {
+            Target::LogGroup(name) => Some(name.clone()),
+            Target::QueryResults => None,
+        });
+        let names: Vec<LogGroupName> = names.collect();
+        let deadline = cx.call.deadline;
+        // One that does not exist any more is omitted.
+        for group in log_groups::find_many(cx, self.access, &names, deadline).await? {
+            let resource = self.resource(Target::LogGroup(group.name));
+            self.consider(Found::group(resource, group.key, group.created)).await;
+        }
+        if targets.contains(&Target::QueryResults) {
+            self.query_results(cx).await;
         }
         Ok(())
-    }
-
-    /// The log group. `None` if there is none any more.
-    async fn group(&self, cx: &mut Context, name: &LogGroupName) -> Result<Option<LogGroup>, Error> {
-        let deadline = cx.call.deadline;
-        match log_groups::find(cx, self.access, name, deadline).await {
-            Ok(group) => Ok(Some(group)),
-            Err(Error::Request(RequestError::LogGroupNotFound { .. })) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Considers the query results, whose key only the service's own record has.
@@ -84,7 +79,7 @@ impl Pass<'_> {
         let record = records.pop();
         let is_key_known = record.is_some();
         let key = record.and_then(|record| record.key);
-        self.consider(Found { resource, key, is_key_known }).await;
+        self.consider(Found { resource, key, is_key_known, created: None }).await;
     }
 
     /// Reads one page, and tries again while that can help.
@@ -112,5 +107,14 @@ impl Pass<'_> {
             wait *= 2;
             tokio::time::sleep(wait).await;
         }
+    }
+}
+
+// === impl Found ===
+
+impl Found {
+    /// A log group as AWS listed it.
+    fn group(resource: Resource, key: Option<KmsKeyArn>, created: Option<Timestamp>) -> Self {
+        Self { resource, key, is_key_known: true, created }
     }
 }
