@@ -8,6 +8,8 @@ pub mod aws;
 pub mod bulk;
 mod clock;
 pub mod coverage;
+pub mod event_archive;
+mod event_filter;
 pub mod group_events;
 pub mod history;
 pub mod limit;
@@ -36,6 +38,7 @@ pub use self::{
         UpstreamError,
     },
     clock::Clock,
+    event_archive::EventArchive,
     group_events::{
         GroupEvents, GroupEventsError, GroupMessage, Irrelevance, Receipt, UnreadableEvent, UnreadableMessage,
     },

@@ -10,11 +10,13 @@ use super::service::App;
 use crate::{
     audit::{
         Journal, LogFolder, ProofService,
-        archive::{ArchiveError, ArchiveInputs, archive_batch},
+        archive::{ArchiveError, ArchiveInputs, VerifiedArchive, archive_batch},
     },
     aws::{self, S3Files},
-    config::{ArchiveSettings, ArchiveTarget},
-    ports::{ArchivedEvents, Clock, EventReader, Leadership, log_files::LogFiles, tree::TreeStore},
+    config::{ArchiveSettings, ArchiveTarget, Settings},
+    ports::{
+        ArchivedEvents, Clock, EventArchive, EventReader, Leadership, log_files::LogFiles, tree::TreeStore,
+    },
 };
 
 /// How often the leader looks for old events.
@@ -31,6 +33,15 @@ pub async fn archive_files(target: &ArchiveTarget, aws: &aws::Config) -> Arc<dyn
         // Boxed, because the future of the SDK's start is large.
         ArchiveTarget::S3(location) => Arc::new(Box::pin(S3Files::connect(aws, location.clone())).await),
     }
+}
+
+/// Reads the archive of the settings. `tree` is the tree over its events.
+pub(super) async fn archived_events(
+    settings: &Settings,
+    tree: Arc<dyn TreeStore>,
+) -> Option<Arc<dyn EventArchive>> {
+    let target = settings.audit.archive.target.as_ref()?;
+    Some(Arc::new(VerifiedArchive::new(archive_files(target, &settings.aws).await, tree)))
 }
 
 /// The task that archives.

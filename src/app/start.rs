@@ -5,7 +5,7 @@ use std::{mem, sync::Arc};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    build_snapshot, clock::SystemClock, error::StartError, limits::LimitComponents, maintenance,
+    archive, build_snapshot, clock::SystemClock, error::StartError, limits::LimitComponents, maintenance,
     service::App, signing_key::signing_key, sinks, snapshot::SnapshotHolder, upstream::AwsPorts,
 };
 use crate::{
@@ -68,11 +68,12 @@ impl App {
         let checked = checked.map_err(StartError::Log)?;
         let (tagger, config) = (checked.tagger(), settings.audit.journal.clone());
         let journal = Arc::new(Journal::start(store.events, Arc::clone(&clock), tagger, config));
-        let (leadership, log) = (store.leadership, Arc::clone(&store.log));
+        let archive = archive::archived_events(&settings, monitored.clone()).await;
         let source = EventSource {
-            log,
+            log: Arc::clone(&store.log),
+            archive: archive.clone(),
             store: store.sinks,
-            leadership: Arc::clone(&leadership),
+            leadership: Arc::clone(&store.leadership),
             clock: Arc::clone(&clock),
         };
         let sinks = Box::pin(sinks::start(&settings, source)).await.map_err(StartError::Sinks)?;
@@ -123,7 +124,7 @@ impl App {
         // Now a signed checkpoint exists, so auditors can verify the log before the first call.
         let sequencer =
             checked.with_leaf_cache(journal.leaf_cache()).start().await.map_err(StartError::Log)?;
-        let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()) };
+        let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()), archive };
         let reads = AuditQueries::new(audit, settings.audit.streams);
         let FleetParts { fleet, coverage } = fleet_parts(&settings, fleet_ports, &journal, &clock);
         Ok(Self {
@@ -133,7 +134,7 @@ impl App {
             journal,
             log: store.log,
             monitored,
-            leadership,
+            leadership: store.leadership,
             archived: store.archived,
             space: store.space,
             closing: store.closing,

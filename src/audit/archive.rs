@@ -5,9 +5,11 @@
 pub(super) mod archive_reader;
 mod error;
 mod run;
+mod verified_archive;
 
 pub use self::{
     archive_reader::{ArchiveReadError, ArchiveReader},
     error::ArchiveError,
     run::{ArchiveInputs, ArchiveReport, archive, archive_batch},
+    verified_archive::VerifiedArchive,
 };

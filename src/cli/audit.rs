@@ -2,6 +2,7 @@
 //! an archive and rotates the signing key.
 
 mod archive;
+mod archived;
 mod counting_reader;
 mod export;
 pub(super) mod failure;

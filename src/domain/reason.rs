@@ -48,6 +48,7 @@ reasons! {
     BulkAssociationNotFound "BULK_ASSOCIATION_NOT_FOUND" "NOT_FOUND" "The bulk job does not exist, or the tenant may not see it.";
     EncryptionRuleNotFound "ENCRYPTION_RULE_NOT_FOUND" "NOT_FOUND" "The encryption rule does not exist, or the tenant may not see it.";
     AuditEventNotFound "AUDIT_EVENT_NOT_FOUND" "NOT_FOUND" "The audit event does not exist, or the tenant may not see it.";
+    AuditEventsArchived "AUDIT_EVENTS_ARCHIVED" "OUT_OF_RANGE" "The audit events were archived, and the service cannot read their archive.";
     KeyDisabled "KEY_DISABLED" "FAILED_PRECONDITION" "The key is disabled.";
     KeyPendingDeletion "KEY_PENDING_DELETION" "FAILED_PRECONDITION" "The deletion of the key is scheduled.";
     KeyNotSymmetric "KEY_NOT_SYMMETRIC" "FAILED_PRECONDITION" "The key is not a symmetric encryption key.";

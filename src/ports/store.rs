@@ -5,11 +5,22 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use thiserror::Error;
+use uuid::Uuid;
 
+pub use super::event_filter::EventFilter;
 use super::{audit::LeafHash, history::RequestLock, tree::SignedCheckpoint, unavailable::Unavailable};
 use crate::domain::{
-    association::RecordedAssociation, audit::EventId, aws::AccountId, call::RequestId, history::Observation,
-    idempotency::RecordedStep, tenant::TenantId, time::Timestamp,
+    association::RecordedAssociation,
+    audit::{
+        EventId,
+        schema::{EventHead, Text},
+    },
+    aws::AccountId,
+    call::RequestId,
+    history::Observation,
+    idempotency::RecordedStep,
+    tenant::TenantId,
+    time::Timestamp,
 };
 
 /// The changes of one transaction: the store keeps all of them or none.
@@ -99,33 +110,6 @@ pub struct IndexCheckedEvent {
     pub event: StoredEvent,
     /// The index fields that differ from the event's bytes. Empty if all agree.
     pub mismatches: Vec<&'static str>,
-}
-
-/// A filter for events. A field with `None` matches every event.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct EventFilter {
-    /// Events of this tenant.
-    pub tenant: Option<TenantId>,
-    /// Events at or after this time.
-    pub since: Option<Timestamp>,
-    /// Events before this time.
-    pub until: Option<Timestamp>,
-    /// Events with this action.
-    pub action: Option<String>,
-    /// Events with this outcome: `OK`, or the reason of a failure.
-    pub outcome: Option<String>,
-    /// Events of the call with this request id.
-    pub correlation: Option<String>,
-    /// Events of a caller with this subject.
-    pub subject: Option<String>,
-    /// Events about the resource with this ARN.
-    pub resource: Option<String>,
-    /// Events after this sequence number.
-    pub after: Option<u64>,
-    /// Events of this kind, such as `intent`.
-    pub kind: Option<&'static str>,
-    /// Events that close this intent.
-    pub closes: Option<EventId>,
 }
 
 /// Appends to the log, for one writer at a time.
@@ -262,6 +246,18 @@ pub enum AppendError {
 // === impl StoredEvent ===
 
 impl StoredEvent {
+    /// An event whose id and tenant are read from its bytes. If these cannot be parsed, the id is nil and the tenant
+    /// `None`.
+    #[must_use]
+    pub fn parse(seq: u64, body: String) -> Self {
+        let Ok(EventHead { metadata }) = serde_json::from_str(&body) else {
+            return Self { seq, id: EventId(Uuid::nil()), tenant: None, body };
+        };
+        let id = EventId(metadata.uid.as_str().parse().unwrap_or_default());
+        let tenant = metadata.tenant_uid.map(Text::into_string);
+        Self { seq, id, tenant, body }
+    }
+
     /// The text for stored bytes. If they are not UTF-8, another text that says so, which is neither JSON nor
     /// the text of any event.
     #[must_use]

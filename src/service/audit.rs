@@ -1,6 +1,7 @@
 //! Reads of the audit log. A tenant reads its own events, an operator the events of all tenants. The
 //! service records each read.
 
+mod archived;
 pub(super) mod error;
 mod list;
 mod proofs;

@@ -29,6 +29,8 @@ use crate::{
 
 /// How long a stream waits for its turn to read the store.
 const STREAM_TURN_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long one read of the archive may take.
+const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One call, its caller, and the snapshot and audit event that belong to it.
 #[derive(Clone)]
@@ -275,6 +277,20 @@ impl Context {
     ) -> Result<T, Error> {
         let _turn = self.state.reads.begin(&self.caller.tenant, self.turn_deadline()).await?;
         read.await.map_err(|error| StorageError::RecordUnavailable(error).into())
+    }
+
+    /// The same for a read of the archive of the audit log. It does not wait for an archive that does not respond.
+    pub(super) async fn in_archive_turn<T>(
+        &self,
+        read: impl Future<Output = Result<T, Unavailable>>,
+    ) -> Result<T, Error> {
+        let _turn = self.state.archive_reads.begin(&self.caller.tenant, self.turn_deadline()).await?;
+        let read = tokio::time::timeout(ARCHIVE_TIMEOUT, read).await;
+        let late = |_elapsed| {
+            let waited = format!("no response within {} s", ARCHIVE_TIMEOUT.as_secs());
+            Err(Unavailable { dependency: "archive", source: Some(waited.into()) })
+        };
+        read.unwrap_or_else(late).map_err(|error| StorageError::ArchiveUnavailable(error).into())
     }
 
     /// Until when the caller waits for its turn. A stream outlives the deadline of its call.

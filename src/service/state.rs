@@ -82,6 +82,8 @@ pub struct ServiceState {
     pub(super) reads: FairReads,
     /// The same for reads that are short.
     pub(super) short_reads: FairReads,
+    /// The same for reads of the archive, which can be a slow bucket.
+    pub(super) archive_reads: FairReads,
     /// Lets one caller of each tenant at a time wait for an evaluation of rules.
     pub(super) evaluation_locks: KeyedMutex<TenantId>,
     pub(super) scans: ScanRegistry,
@@ -102,6 +104,7 @@ impl ServiceState {
             facts: FactClock::default(),
             reads: FairReads::default(),
             short_reads: FairReads::default(),
+            archive_reads: FairReads::default(),
             evaluation_locks: KeyedMutex::default(),
             scans: ScanRegistry::default(),
         })

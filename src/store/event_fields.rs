@@ -1,26 +1,16 @@
 //! Reads the index fields of an event from its bytes. A store compares them with its index, because a wrong
 //! index would hide the event from lists.
 
-use uuid::Uuid;
-
 use crate::domain::{
     audit::{
         EventId,
-        schema::{EventHead, IndexedEvent, Text},
+        schema::{IndexedEvent, Text},
     },
     time::Timestamp,
 };
 
 /// The fields of an event that find it. They are borrowed, because a verification reads every event of a log.
 pub(super) struct EventFields<'e>(IndexedEvent<'e>);
-
-/// The id of the event and its tenant. If the bytes cannot be parsed, the id is nil and the tenant `None`.
-pub(super) fn tenant_of(body: &str) -> (EventId, Option<String>) {
-    let Ok(EventHead { metadata }) = serde_json::from_str(body) else {
-        return (EventId(Uuid::nil()), None);
-    };
-    (EventId(metadata.uid.as_str().parse().unwrap_or_default()), metadata.tenant_uid.map(Text::into_string))
-}
 
 // === impl EventFields ===
 

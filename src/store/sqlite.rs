@@ -13,7 +13,6 @@ mod guest;
 mod history;
 mod index_check;
 mod lifecycle;
-mod matching;
 mod open_intents;
 mod packed_event;
 mod read;

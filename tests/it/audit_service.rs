@@ -1,5 +1,7 @@
 //! `AuditService` over real gRPC: which events a caller sees, in which order, and whether the proofs verify.
 
+pub(crate) mod archived;
+
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};

@@ -143,6 +143,7 @@ impl Log {
             sinks.iter().map(|(name, sink)| NamedSink { name: (*name).into(), sink: Arc::clone(sink) });
         let source = EventSource {
             log: Arc::clone(&self.store.log),
+            archive: None,
             store: Arc::clone(&self.store.sinks),
             leadership: Arc::clone(&self.store.leadership),
             clock: self.clock.clone(),

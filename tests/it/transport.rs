@@ -152,7 +152,8 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
     });
     let layers = LayerPorts { rules: rules.clone(), quota, audit: audit.clone(), clock };
     let (stop, stopped) = oneshot::channel();
-    let log = AuditPorts { log: Arc::new(FakeLog::default()), tree: Arc::new(FakeLog::default()) };
+    let log =
+        AuditPorts { log: Arc::new(FakeLog::default()), tree: Arc::new(FakeLog::default()), archive: None };
     let reads = AuditQueries::new(log, StreamLimits::default());
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("jobs.db").display());

@@ -1,6 +1,6 @@
 //! Reads an archive: its events, and its part of the tree. Verification, export and proofs use it.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use signed_note::Note;
@@ -17,13 +17,16 @@ use crate::{
     },
     domain::{audit::EventId, time::Timestamp},
     ports::{
-        SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable,
+        EventFilter, SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable,
+        event_archive::MAX_DISORDER,
         log_files::{FilesError, LogFiles},
     },
 };
 
 /// The file whose size line says how many events the archive holds.
 const CHECKPOINT: &str = "checkpoint";
+/// The time in an id is that of its event, in milliseconds.
+const ID_PRECISION: Duration = Duration::from_millis(1);
 
 /// The files that hold the first events of a log, in the tlog-tiles layout.
 #[derive(Clone, Debug)]
@@ -130,15 +133,88 @@ impl ArchiveReader {
         Ok(found)
     }
 
-    /// The event with this id. Reads every event of the archive.
+    /// The event with this id. It is searched around the time in the id, and otherwise in the whole archive.
     ///
     /// # Errors
     ///
     /// As [`Self::after`].
     pub async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable> {
+        if let Some(at) = id.time() {
+            let (since, until) = (Some(at.minus(ID_PRECISION)), Some(at.plus(ID_PRECISION)));
+            let filter = EventFilter { since, until, ..EventFilter::default() };
+            let near = self.list(&filter, u64::MAX, u32::MAX).await?;
+            if let Some(event) = near.into_iter().find(|event| event.id == id) {
+                return Ok(Some(event));
+            }
+        }
         let text = id.to_string();
         let found = self.search(&text, |view| view.id == text).await?;
-        Ok(found.into_iter().next().map(|event| StoredEvent { id, ..event }))
+        Ok(found.into_iter().next().map(|event| StoredEvent::parse(event.seq, event.body)))
+    }
+
+    /// At most `limit` events that match and come before a position, newest first. Reads only the part of the archive
+    /// that can have events of the filter's time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::after`].
+    pub async fn list(
+        &self,
+        filter: &EventFilter,
+        before: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, Unavailable> {
+        let (limit, mut found) = (usize::try_from(limit).unwrap_or(usize::MAX), Vec::new());
+        let count = before.min(self.unverified_size + 1).saturating_sub(1).div_ceil(TILE_WIDTH as u64);
+        let count = match filter.until {
+            Some(until) => self.tiles_until(count, until.plus(MAX_DISORDER)).await?,
+            None => count,
+        };
+        for index in (0..count).rev() {
+            let tile = self.tile(index).await?;
+            let begins = time_of_first(&tile);
+            let matching = tile.into_iter().filter(|event| event.seq < before && filter.matches(&event.body));
+            found.extend(matching.rev());
+            let is_past = |since| begins.is_some_and(|begins| begins.plus(MAX_DISORDER) < since);
+            if found.len() >= limit || filter.since.is_some_and(is_past) {
+                break;
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// How many of the first `count` tiles begin before this time.
+    async fn tiles_until(&self, count: u64, end: Timestamp) -> Result<u64, Unavailable> {
+        let (mut low, mut high) = (0, count);
+        while low < high {
+            let middle = low.midpoint(high);
+            if time_of_first(&self.tile(middle).await?).is_some_and(|begins| begins >= end) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(low)
+    }
+
+    async fn tile(&self, index: u64) -> Result<Vec<StoredEvent>, Unavailable> {
+        let start = index * TILE_WIDTH as u64;
+        let tile = self.after(start, 1).await?;
+        if tile.is_empty() {
+            return Err(unavailable(format!("the archive has no file with event {}", start + 1)));
+        }
+        Ok(tile.into_iter().map(|event| StoredEvent::parse(event.seq, event.body)).collect())
+    }
+
+    /// The event at this position.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::after`].
+    pub async fn at(&self, position: u64) -> Result<Option<StoredEvent>, Unavailable> {
+        let found = self.after(position.saturating_sub(1), 1).await?.into_iter().next();
+        Ok(found.map(|event| StoredEvent::parse(event.seq, event.body)))
     }
 
     /// The events with this action. Reads every event of the archive.
@@ -196,8 +272,12 @@ impl TreeStore for ArchiveReader {
     }
 }
 
+fn time_of_first(events: &[StoredEvent]) -> Option<Timestamp> {
+    Some(ParsedEvent::try_from(events.first()?).ok()?.time)
+}
+
 /// The entries of a bundle. Each entry is its length in two bytes, followed by its bytes.
-fn entries(bytes: &[u8]) -> Option<Vec<String>> {
+pub(super) fn entries(bytes: &[u8]) -> Option<Vec<String>> {
     let mut found = Vec::with_capacity(TILE_WIDTH);
     let mut rest = bytes;
     while let [high, low, after @ ..] = rest {
@@ -212,10 +292,10 @@ fn event(seq: u64, body: String) -> StoredEvent {
     StoredEvent { seq, id: EventId(Uuid::nil()), tenant: None, body }
 }
 
-fn corrupt() -> Unavailable {
+pub(super) fn corrupt() -> Unavailable {
     unavailable("a file of the archive does not have the tlog-tiles layout")
 }
 
-fn unavailable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unavailable {
+pub(super) fn unavailable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unavailable {
     Unavailable { dependency: "archive", source: Some(reason.into()) }
 }

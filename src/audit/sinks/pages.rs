@@ -5,8 +5,11 @@ use serde_json::json;
 
 use super::source::EventSource;
 use crate::{
-    domain::{audit::EventId, time::Timestamp},
-    ports::{EventFilter, SignedCheckpoint, SinkPosition, SinkRecord, StoredEvent, Unavailable},
+    domain::time::Timestamp,
+    ports::{
+        EventFilter, SignedCheckpoint, SinkPosition, SinkRecord, StoredEvent, Unavailable,
+        event_archive::TILE_EVENTS,
+    },
 };
 
 /// The largest number of events in one page.
@@ -25,10 +28,9 @@ pub(super) struct Page {
 
 /// Reads the lines after a position.
 pub(super) async fn after(source: &EventSource, position: SinkPosition) -> Result<Page, Unavailable> {
-    let events = source.log.after(position.event, EVENTS).await?;
+    let (events, has_more) = events_after(source, position.event).await?;
     let checkpoints = source.store.checkpoints(position.checkpoint, CHECKPOINTS).await?;
-    let is_full =
-        events.len() >= EVENTS as usize || checkpoints.len() >= CHECKPOINTS as usize && !events.is_empty();
+    let is_full = has_more || checkpoints.len() >= CHECKPOINTS as usize && !events.is_empty();
     let (mut page, mut at) = (Page { is_full, ..Page::default() }, position);
     let mut checkpoints = checkpoints.into_iter().peekable();
     for event in events {
@@ -46,6 +48,29 @@ pub(super) async fn after(source: &EventSource, position: SinkPosition) -> Resul
     Ok(page)
 }
 
+/// The next events, and whether there may be more of them. Events that left the store before the sink was new come from
+/// the archive.
+async fn events_after(source: &EventSource, position: u64) -> Result<(Vec<StoredEvent>, bool), Unavailable> {
+    let events = source.log.after(position, EVENTS).await?;
+    let is_full = events.len() >= EVENTS as usize;
+    let Some(first) = events.first().map(|event| event.seq).filter(|first| *first > position + 1) else {
+        return Ok((events, is_full));
+    };
+    let archived = match &source.archive {
+        Some(archive) => archive.tile(position / TILE_EVENTS).await?,
+        None => None,
+    };
+    if let Some(mut archived) = archived {
+        archived.retain(|event| event.seq > position);
+        return Ok((archived, true));
+    }
+    tracing::error!(
+        audit.archived = format!("{} to {}", position + 1, first - 1),
+        "a new sink does not get archived events, because audit.archive does not have them"
+    );
+    Ok((events, is_full))
+}
+
 /// The position of the newest event; 0 if the log is empty.
 pub(super) async fn newest(source: &EventSource) -> Result<u64, Unavailable> {
     let newest = source.log.list(&EventFilter::default(), None, 1).await?;
@@ -53,7 +78,7 @@ pub(super) async fn newest(source: &EventSource) -> Result<u64, Unavailable> {
 }
 
 fn event_line(event: StoredEvent) -> SinkRecord {
-    SinkRecord { time: time(event.id), text: event.body }
+    SinkRecord { time: event.id.time().unwrap_or(Timestamp::from_secs(0)), text: event.body }
 }
 
 /// A checkpoint as a JSON line that cannot be confused with an event.
@@ -61,13 +86,6 @@ fn checkpoint_line(checkpoint: &SignedCheckpoint) -> SinkRecord {
     let SignedCheckpoint { size, time, note, handover: _ } = checkpoint;
     let text = json!({ "checkpoint": { "size": size, "time": time.as_millis(), "note": note } });
     SinkRecord { time: *time, text: text.to_string() }
-}
-
-/// The time in the event's id, which is a UUID of version 7 and precise to the millisecond.
-fn time(id: EventId) -> Timestamp {
-    let (secs, nanos) = id.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
-    let micros = i64::try_from(secs).unwrap_or_default().saturating_mul(1_000_000);
-    Timestamp::from_micros(micros.saturating_add(i64::from(nanos / 1_000)))
 }
 
 // === impl Page ===

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::ports::{Clock, EventReader, Leadership, Sink, SinkStore};
+use crate::ports::{Clock, EventArchive, EventReader, Leadership, Sink, SinkStore};
 
 /// A sink with its name.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub struct NamedSink {
 pub struct EventSource {
     /// Reads the events.
     pub log: Arc<dyn EventReader>,
+    /// Reads events that left the log's store. `None` without an archive in the settings.
+    pub archive: Option<Arc<dyn EventArchive>>,
     /// Reads the checkpoints, and stores the position of each sink.
     pub store: Arc<dyn SinkStore>,
     /// Decides which process feeds the sinks.

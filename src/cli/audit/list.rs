@@ -6,6 +6,7 @@ use clap::Args;
 use logkey_client::output::{Format, OutputArgs, print, print_text, to_json};
 
 use super::{
+    archived::WholeLog,
     failure::{self, Failure},
     filter::FilterArgs,
     log_location::LogLocation,
@@ -13,7 +14,8 @@ use super::{
 };
 use crate::{
     audit::parsed_event::ParsedEvent,
-    ports::{EventFilter, EventReader, StoredEvent},
+    config::ArchiveTarget,
+    ports::{EventFilter, StoredEvent},
 };
 
 /// How many events one query reads.
@@ -28,6 +30,9 @@ pub(super) struct ListArgs {
     location: LogLocation,
     #[command(flatten)]
     filter: FilterArgs,
+    /// The folder or bucket of the archive of older events [default: `audit.archive`].
+    #[arg(long, value_name = "DIR")]
+    archive: Option<ArchiveTarget>,
     /// The maximum number of events; with --follow, of those that happened before.
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: u32,
@@ -42,57 +47,49 @@ pub(super) struct ListArgs {
 }
 
 pub(super) async fn run(args: ListArgs) -> Result<ExitCode, Failure> {
-    let reader = args.location.open().await?.log;
+    let log = WholeLog::open(&args.location, args.archive).await?;
     let filter = EventFilter::from(args.filter);
     let form = if args.json { Form::Stored } else { Form::Output(args.output) };
     if args.follow {
-        return follow(&*reader, filter, args.limit, &form).await;
+        return follow(&log, filter, args.limit, &form).await;
     }
-    let mut found = newest(&*reader, &filter, args.limit).await?;
+    let mut found = log.newest(&filter, args.limit).await?;
     found.retain(is_readable);
     form.print(&found)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The newest `limit` events that match, the newest first.
-async fn newest(
-    reader: &dyn EventReader,
-    filter: &EventFilter,
-    limit: u32,
-) -> Result<Vec<StoredEvent>, Failure> {
-    let mut found: Vec<StoredEvent> = Vec::new();
-    let mut remaining = limit;
-    while remaining > 0 {
-        let before = found.last().map(|event| event.seq);
-        let page = reader.list(filter, before, remaining.min(PAGE)).await?;
-        let Some(count) = u32::try_from(page.len()).ok().filter(|count| *count > 0) else { break };
-        remaining = remaining.saturating_sub(count);
-        found.extend(page);
-    }
-    Ok(found)
-}
-
 /// Prints the newest `limit` events, and then those that follow. It ends when the reader of the output does.
-async fn follow(
-    reader: &dyn EventReader,
-    filter: EventFilter,
-    limit: u32,
-    form: &Form,
-) -> Result<ExitCode, Failure> {
-    let end = reader.list(&EventFilter::default(), None, 1).await?.first().map_or(0, |event| event.seq);
-    let mut first = newest(reader, &filter, limit).await?;
+async fn follow(log: &WholeLog, filter: EventFilter, limit: u32, form: &Form) -> Result<ExitCode, Failure> {
+    let mut after = end(log).await?;
+    let mut first = log.newest(&filter, limit).await?;
     first.reverse();
-    let mut after = first.last().map_or(end, |event| event.seq);
+    after = first.last().map_or(after, |last| last.seq.max(after));
     form.print_lines(&first)?;
     loop {
-        let filter = EventFilter { after: Some(after), ..filter.clone() };
-        let page = reader.next(&filter, u64::MAX, PAGE).await?;
+        let through = end(log).await?;
+        let next = EventFilter { after: Some(after), ..filter.clone() };
+        let page = log.reader.next(&next, through, PAGE).await?;
+        if let Some(first) = log.first_stored().await?.filter(|first| first.seq > after + 1) {
+            return Err(format!(
+                "events {} to {} were archived before they were printed: list them with --archive",
+                after + 1,
+                first.seq - 1
+            )
+            .into());
+        }
         form.print_lines(&page)?;
-        match page.last() {
-            Some(last) => after = last.seq,
-            None => tokio::time::sleep(POLL_INTERVAL).await,
+        let is_full = page.len() >= PAGE as usize;
+        after = page.last().filter(|_| is_full).map_or(through.max(after), |last| last.seq);
+        if !is_full {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
+}
+
+/// The position of the newest event.
+async fn end(log: &WholeLog) -> Result<u64, Failure> {
+    Ok(log.reader.list(&EventFilter::default(), None, 1).await?.first().map_or(0, |event| event.seq))
 }
 
 /// Whether an event can be printed; it says so if not. The others are printed all the same.

@@ -68,10 +68,6 @@ impl LogLocation {
         let (origin, key_file) = (settings.audit.checkpoint_origin, settings.audit.checkpoint_key_file);
         Ok(OpenLog { store, origin, key_file, archive: settings.audit.archive, aws: Some(settings.aws) })
     }
-
-    pub(super) async fn open(&self) -> Result<ReadOnlyStore, Failure> {
-        Ok(store::open_reader(&self.log()?.store).await?)
-    }
 }
 
 // === impl OpenLog ===

@@ -72,7 +72,7 @@ pub(super) fn add_row(table: &mut Table, event: &ParsedEvent) {
 /// The document of these events, which `views` shows.
 pub(super) fn document(views: &[ParsedEvent], events: &[StoredEvent]) -> serde_json::Value {
     let events = views.iter().zip(events).map(|(view, event)| message(view, event)).collect();
-    to_json(&ListAuditEventsResponse { events, next_page_token: String::new() })
+    to_json(&ListAuditEventsResponse { events, ..ListAuditEventsResponse::default() })
 }
 
 /// An event as `AuditService` returns it.

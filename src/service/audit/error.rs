@@ -10,6 +10,12 @@ pub enum ReadError {
     /// The event does not exist, or the caller may not read it.
     #[error("audit event {0} was not found")]
     EventNotFound(EventId),
+    /// The events before this position left the store, and the service has no archive that contains them.
+    #[error("the events before position {first} were archived, and the service cannot read them")]
+    EventsArchived {
+        /// The position of the first event that the service can read.
+        first: u64,
+    },
     /// The newest signed checkpoint does not cover the event. A later one will.
     #[error("no signed checkpoint covers the event yet")]
     NotSignedYet,
@@ -39,6 +45,7 @@ impl ReadError {
     pub(in crate::service) fn reason(self) -> Reason {
         match self {
             Self::EventNotFound(_) => Reason::AuditEventNotFound,
+            Self::EventsArchived { .. } => Reason::AuditEventsArchived,
             Self::NotSignedYet => Reason::AuditUnavailable,
             Self::TooManyStreams => Reason::TenantConcurrencyLimited,
             Self::StreamNotRead => Reason::StreamNotRead,

@@ -103,7 +103,10 @@ impl AuditQueries {
         size: Option<u64>,
     ) -> Result<InclusionProof, Error> {
         let access = authorize(cx)?;
-        let found = cx.in_turn(self.ports.log.find(id)).await?;
+        let mut found = cx.in_turn(self.ports.log.find(id)).await?;
+        if found.is_none() {
+            found = self.find_archived(cx, id).await?;
+        }
         let visible = |event: &StoredEvent| {
             access.tenant().is_none_or(|tenant| event.tenant.as_deref() == Some(tenant.as_str()))
         };

@@ -7,7 +7,7 @@ use crate::{
         authorization::{AuditAccess, LogScope, ResourceScope},
         principal::Scope,
     },
-    ports::{AuditTree, EventFilter, EventReader, StoredEvent},
+    ports::{AuditTree, EventArchive, EventFilter, EventReader, StoredEvent},
     service::{
         context::Context,
         error::Error,
@@ -30,6 +30,8 @@ pub struct AuditPorts {
     pub log: Arc<dyn EventReader>,
     /// Reads the tree over the events, and its checkpoints.
     pub tree: Arc<dyn AuditTree>,
+    /// Reads events that left the store. `None` without an archive in the settings.
+    pub archive: Option<Arc<dyn EventArchive>>,
 }
 
 /// Reads the audit log on behalf of tenants and operators.

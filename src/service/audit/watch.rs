@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{
+    archived::Searched,
     error::ReadError,
     query::{AuditQueries, SCAN_WINDOW, authorize, fitting_count, restrict},
 };
@@ -119,6 +120,9 @@ impl AuditQueries {
         let access = authorize(cx)?;
         let permit = self.streams.try_acquire(&cx.caller.tenant)?;
         let end = self.head(cx).await?;
+        if let Some(after) = after.filter(|after| *after <= end) {
+            self.check_readable(cx, after).await?;
+        }
         let position = match after {
             Some(after) if after > end => {
                 let problem = format!("is beyond the end of the log: use at most {end}");
@@ -200,22 +204,18 @@ impl Tailer {
     async fn catch_up(&mut self, size: u64) -> Result<(), StreamEnd> {
         while self.position < size {
             let through = size.min(self.position.saturating_add(SCAN_WINDOW));
-            let mut events = match &self.filter {
-                None => Vec::new(),
+            let Searched { mut events, position } = match &self.filter {
+                None => Searched { events: Vec::new(), position: through },
                 Some(filter) => {
-                    let filter = EventFilter { after: Some(self.position), ..filter.clone() };
-                    let next = self.reads.ports.log.next(&filter, through, BATCH);
-                    self.cx.in_long_turn(next).await.map_err(StreamEnd::Failed)?
+                    let range = self.position..=through;
+                    let searched = self.reads.search_on(&self.cx, filter, range, BATCH).await;
+                    searched.map_err(StreamEnd::Failed)?
                 }
             };
-            let is_full = events.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
             let count = fitting_count(&events).min(events.len());
             let is_cut = count < events.len();
             events.truncate(count);
-            self.position = match events.last() {
-                Some(last) if is_full || is_cut => last.seq,
-                Some(_) | None => through,
-            };
+            self.position = events.last().filter(|_| is_cut).map_or(position, |last| last.seq);
             if !events.is_empty() || self.last_batch.elapsed() >= HEARTBEAT {
                 self.emit(events).await?;
             }

@@ -16,6 +16,9 @@ pub enum StorageError {
     /// The service cannot read its store.
     #[error("the service cannot read its store")]
     RecordUnavailable(#[source] Unavailable),
+    /// The service cannot read the archive of its audit log, or the archive does not match the log.
+    #[error("the service cannot read the archive of its audit log")]
+    ArchiveUnavailable(#[source] Unavailable),
 }
 
 // === impl StorageError ===
@@ -23,7 +26,9 @@ pub enum StorageError {
 impl StorageError {
     pub(super) fn reason(&self) -> Reason {
         match self {
-            Self::AuditUnavailable(_) | Self::RecordUnavailable(_) => Reason::AuditUnavailable,
+            Self::AuditUnavailable(_) | Self::RecordUnavailable(_) | Self::ArchiveUnavailable(_) => {
+                Reason::AuditUnavailable
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use sqlx::{Sqlite, query::Query, sqlite::SqliteArguments};
 use uuid::Uuid;
 
 use super::{
-    event_rows, index_check, matching, open_intents,
+    event_rows, index_check, open_intents,
     read::Reader,
     select::{self, Range},
     write,
@@ -126,7 +126,7 @@ async fn matching_events(
     mut range: Range,
     limit: u32,
 ) -> Result<Vec<StoredEvent>, Unavailable> {
-    let limit_of_page = |page: u32| if matching::needs_bytes(filter) { page } else { limit };
+    let limit_of_page = |page: u32| if filter.needs_bytes() { page } else { limit };
     let (mut page, mut found) = (FIRST_PAGE, Vec::new());
     loop {
         let candidates = limit_of_page(page);
@@ -138,7 +138,7 @@ async fn matching_events(
             if found.len() as u64 == u64::from(limit) {
                 return Ok(found);
             }
-            if matching::matches(filter, &event.body) {
+            if filter.matches(&event.body) {
                 found.push(event);
             }
         }

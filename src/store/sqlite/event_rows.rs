@@ -5,7 +5,7 @@ use sqlx::{Row as _, sqlite::SqliteRow};
 use super::{error::failed, packed_event::Unpacker};
 use crate::{
     ports::{StoredEvent, Unavailable},
-    store::{columns::Columns as _, event_fields},
+    store::columns::Columns as _,
 };
 
 /// The events in these rows, in their order.
@@ -20,6 +20,5 @@ pub(super) fn event(row: &SqliteRow, unpacker: &mut Unpacker) -> Result<StoredEv
     let body: Option<&[u8]> = row.try_get_unchecked(1).map_err(failed)?;
     let packed: Option<&[u8]> = row.try_get_unchecked(2).map_err(failed)?;
     let body = unpacker.text(body.unwrap_or_default(), packed);
-    let (id, tenant) = event_fields::tenant_of(&body);
-    Ok(StoredEvent { seq: row.unsigned(0)?, id, tenant, body })
+    Ok(StoredEvent::parse(row.unsigned(0)?, body))
 }

@@ -8,7 +8,7 @@ use logkey::{
     app::SystemClock,
     audit::{self, Journal, Sequencer, archive::ArchiveReader, parsed_event::ParsedEvent},
     domain::audit::{AuditOperation, Event, JournalEntry},
-    ports::{AuditLog as _, Clock as _, EventFilter},
+    ports::{AuditLog as _, Clock as _, EventFilter, StoredEvent},
     store,
 };
 
@@ -19,26 +19,43 @@ const SETTINGS: &str = "[audit]\nretention = \"1d\"\narchive = \"archive\"\n";
 
 /// Writes events from two days ago and from now to a new store, signs them, and returns the id of the first one.
 pub(crate) async fn fill(store: &store::Config, key_file: &Path, old: usize, new: usize) -> String {
+    let event = |days: u64| {
+        let time = SystemClock.now().minus(Duration::from_hours(24 * days));
+        Event::for_service(AuditOperation::Reload, time)
+    };
+    let old = std::iter::repeat_with(|| event(2)).take(old);
+    let events = old.chain(std::iter::repeat_with(|| event(0)).take(new));
+    let first = fill_with(store, key_file, events.collect()).await.swap_remove(0);
+    ParsedEvent::try_from(&first).unwrap().id
+}
+
+/// Writes these events to a new store, those of one day after those of an earlier one, and signs them. Returns the
+/// first 10,000 events of the log.
+pub(crate) async fn fill_with(
+    store: &store::Config,
+    key_file: &Path,
+    mut events: Vec<Event>,
+) -> Vec<StoredEvent> {
     let store = store::open(store).await.unwrap();
     let key = SigningKey::open_or_create(key_file, "logkey").unwrap();
     let (log, tree, clock) = (Arc::clone(&store.log), Arc::clone(&store.tree), Arc::new(SystemClock));
     let checked = Sequencer::check(log, tree, clock.clone(), key).await.unwrap();
-    let events = Arc::clone(&store.events);
-    let journal = Arc::new(Journal::start(events, clock, checked.tagger(), audit::Config::default()));
-    for (days, count) in [(2, old), (0, new)] {
-        let time = SystemClock.now().minus(Duration::from_hours(24 * days));
+    let sink = Arc::clone(&store.events);
+    let journal = Arc::new(Journal::start(sink, clock, checked.tagger(), audit::Config::default()));
+    events.sort_by_key(|event| event.time.as_secs() / 86_400);
+    for day in events.chunk_by(|one, next| one.time.as_secs() / 86_400 == next.time.as_secs() / 86_400) {
         let mut writers = tokio::task::JoinSet::new();
-        for _ in 0..count {
-            let (journal, event) = (Arc::clone(&journal), Event::for_service(AuditOperation::Reload, time));
+        for event in day.iter().cloned() {
+            let journal = Arc::clone(&journal);
             writers.spawn(async move { journal.commit(JournalEntry::event_only(event)).await.unwrap() });
         }
         writers.join_all().await;
     }
     journal.close().await;
     checked.start().await.unwrap().close().await;
-    let first = store.log.after(0, 1).await.unwrap().swap_remove(0);
+    let stored = store.log.after(0, 10_000).await.unwrap();
     store.closing.close().await;
-    ParsedEvent::try_from(&first).unwrap().id
+    stored
 }
 
 async fn fill_folder(folder: &Path, old: usize, new: usize) -> String {

@@ -45,6 +45,7 @@ pub(in crate::server) fn list_audit_response(page: EventPage) -> proto::ListAudi
     proto::ListAuditEventsResponse {
         events: page.events.into_iter().map(event).collect(),
         next_page_token: page.next_page_token.into(),
+        archived_through: as_i64(page.archived_through),
     }
 }
 

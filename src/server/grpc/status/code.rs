@@ -22,6 +22,7 @@ pub(super) fn code(reason: Reason) -> Code {
         | R::BulkAssociationNotFound
         | R::EncryptionRuleNotFound
         | R::AuditEventNotFound => Code::NotFound,
+        R::AuditEventsArchived => Code::OutOfRange,
         R::KeyDisabled
         | R::KeyPendingDeletion
         | R::KeyNotSymmetric

@@ -273,6 +273,10 @@ fn storage_details(error: &StorageError) -> StatusDetails {
                 .with_retry(SHORT_RETRY)
                 .with("sent", "false")
         }
+        StorageError::ArchiveUnavailable(_) => StatusDetails::new(
+            "the service cannot read the archive of its audit log: retry, and tell the operator if it persists; events that are not archived can be read",
+        )
+        .with_retry(SHORT_RETRY),
         StorageError::RecordUnavailable(_) => {
             StatusDetails::new("the service cannot read its record of associations: retry")
                 .with_retry(SHORT_RETRY)
@@ -285,11 +289,18 @@ fn audit_read_details(error: &ReadError) -> StatusDetails {
     match error {
         ReadError::EventNotFound(id) => {
             let mut details = StatusDetails::new(format!(
-                "audit event {id} does not exist, or your token may not read it: check the id; `logkey audit prove --archive` proves an archived event"
+                "audit event {id} does not exist, or your token may not read it: check the id"
             ))
             .with("event_id", id);
             details.details.set_resource_info("audit_event", id.to_string(), "", "not found");
             details
+        }
+        ReadError::EventsArchived { first } => {
+            let last = first.saturating_sub(1);
+            StatusDetails::new(format!(
+                "the events up to position {last} were archived, and this service cannot read their archive: read from position {first} on (after_position {last}), or ask the operator, who can set audit.archive or read the archive with `logkey audit list --archive`"
+            ))
+            .with("first_position", first)
         }
         ReadError::NotSignedYet => {
             StatusDetails::new("no signed checkpoint covers the event yet: retry").with_retry(SHORT_RETRY)

@@ -105,7 +105,10 @@ async fn prove(reads: &AuditQueries, state: &Arc<ServiceState>, tenant: &str) ->
 #[tokio::test(start_paused = true)]
 async fn sixty_four_callers_of_one_tenant_delay_another_by_a_few_reads() {
     let store = Arc::new(SlowStore(Semaphore::new(4)));
-    let reads = AuditQueries::new(AuditPorts { log: store.clone(), tree: store }, StreamLimits::default());
+    let reads = AuditQueries::new(
+        AuditPorts { log: store.clone(), tree: store, archive: None },
+        StreamLimits::default(),
+    );
     let state = state_of(&["acme", "quiet"]);
     let greedy = join_all((0..CALLERS).map(|_| prove(&reads, &state, "acme")));
     let quiet = async {

@@ -98,7 +98,7 @@ impl TestEnv {
             clock: clock.clone(),
             tasks: tasks.clone(),
         });
-        let ports = AuditPorts { log: log.clone(), tree: log.clone() };
+        let ports = AuditPorts { log: log.clone(), tree: log.clone(), archive: None };
         let limits = StreamLimits { per_tenant: NonZeroU32::MIN, ..StreamLimits::default() };
         let reads = AuditQueries::new(ports, limits);
         Self { reads, state, log, audit, clock, switch, stopping: CancellationToken::new(), tasks }

@@ -69,9 +69,10 @@ async fn a_bucket_holds_the_archive() {
     let out = process.folder().join("export").display().to_string();
     let mut process = process;
     assert_eq!(process.child.wait().unwrap().code(), Some(0));
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["audit", "verify", "--checkpoint", &kept], "intact: "),
         (&["audit", "prove", &id], "c2sp.org/tlog-proof@v1\nindex 0\n"),
+        (&["audit", "list", "--until", "30h", "--limit", "5000", "-o", "name"], &id),
         (&["audit", "export", "--out", &out], "events written to"),
         (
             &["audit", "archive"],

@@ -29,21 +29,46 @@ pub(super) struct ListArgs {
     /// Only events before this time, in the same forms
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
+    /// Also search the archive if neither --since nor --until says when. It has no index, so this can take long
+    #[arg(long)]
+    archived: bool,
     /// The maximum number of events
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: usize,
 }
 
 pub(super) async fn run(session: &Session, args: ListArgs, output: &OutputArgs) -> Result<(), Failure> {
+    let is_bounded = args.since.is_some() || args.until.is_some();
+    let archive = if args.archived || is_bounded { Archive::Search } else { Archive::Skip };
     let filter = AuditEventFilter {
         start_time: args.since.map(timestamp),
         end_time: args.until.map(timestamp),
         ..args.filter.filter()
     };
-    let events = fetch(session, &filter, args.limit).await?;
+    let Found { events, archived_through } = fetch(session, &filter, args.limit, archive).await?;
+    let note = (archived_through > 0).then(|| {
+        format!(
+            "The events up to position {archived_through} are archived and were not searched: add --archived, or --since and --until."
+        )
+    });
     let table = show::table(&events, "No event matches.");
-    let response = ListAuditEventsResponse { events, next_page_token: String::new() };
-    Ok(output::print(&Report::new(to_json(&response), table), output)?)
+    let response = ListAuditEventsResponse { events, next_page_token: String::new(), archived_through };
+    Ok(output::print(&Report::new(to_json(&response), table).notes(note), output)?)
+}
+
+/// Whether a search goes on in the archive, which has no index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Archive {
+    Search,
+    Skip,
+}
+
+/// The events that a search found.
+pub(super) struct Found {
+    /// The events, newest first.
+    pub(super) events: Vec<AuditEvent>,
+    /// The position up to which the events are archived and were not searched; 0 if there are none.
+    pub(super) archived_through: i64,
 }
 
 /// The newest events that match, at most so many.
@@ -51,7 +76,8 @@ pub(super) async fn fetch(
     session: &Session,
     filter: &AuditEventFilter,
     limit: usize,
-) -> Result<Vec<AuditEvent>, Failure> {
+    archive: Archive,
+) -> Result<Found, Failure> {
     let (mut events, mut page_token) = (Vec::new(), String::new());
     while events.len() < limit {
         let remaining = i32::try_from(limit - events.len()).unwrap_or(PAGE_SIZE);
@@ -66,7 +92,10 @@ pub(super) async fn fetch(
         if page_token.is_empty() {
             break;
         }
+        if response.archived_through > 0 && archive == Archive::Skip && events.len() < limit {
+            return Ok(Found { events, archived_through: response.archived_through });
+        }
     }
     events.truncate(limit);
-    Ok(events)
+    Ok(Found { events, archived_through: 0 })
 }

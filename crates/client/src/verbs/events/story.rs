@@ -6,7 +6,11 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{filter::timestamp, list, show};
+use super::{
+    filter::timestamp,
+    list::{self, Archive, Found},
+    show,
+};
 use crate::{
     failure::Failure,
     output::{self, Report, to_json},
@@ -22,6 +26,8 @@ use crate::{
 const MAX_EVENTS: usize = 5_000;
 /// How far the time of an event can be from that of its id.
 const ID_TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
+/// How far the times of two events of one call can be apart: a client may repeat a request for 24 hours.
+const CALL_DURATION: SignedDuration = SignedDuration::from_hours(25);
 
 /// The arguments of `logkey events show`.
 #[derive(Args, Debug)]
@@ -34,10 +40,7 @@ pub(super) async fn run(session: &Session, args: &ShowArgs, service: &ServiceArg
     let text = args.event.as_str();
     let mut events = match text.parse::<i64>() {
         Ok(position) => story(session, at(session, position, service).await?).await?,
-        Err(_not_a_position) => match of_call(session, text).await? {
-            events if events.is_empty() => story(session, with_id(session, text).await?).await?,
-            events => events,
-        },
+        Err(_not_a_position) => named(session, text).await?,
     };
     if events.is_empty() {
         return Err(Failure::NotFound(format!(
@@ -53,9 +56,32 @@ pub(super) async fn run(session: &Session, args: &ShowArgs, service: &ServiceArg
     let request = events.first().map(|event| event.correlation_id.clone()).unwrap_or_default();
     let subject = events.first().map(|event| event.subject.clone()).unwrap_or_default();
     let table = show::table(&events, "");
-    let response = ListAuditEventsResponse { events, next_page_token: String::new() };
+    let response = ListAuditEventsResponse { events, ..ListAuditEventsResponse::default() };
     let report = Report::new(to_json(&response), table).detail("REQUEST", request).detail("SUBJECT", subject);
     Ok(output::print(&report.notes(notes), &service.output)?)
+}
+
+/// Every event of the call with this request id, or else of the call that the event with this id belongs to. Ids of the
+/// service say when they were made, so these are also found in the archive.
+async fn named(session: &Session, id: &str) -> Result<Vec<AuditEvent>, Failure> {
+    let stored = of_call(session, id, None).await?;
+    if let Some(at) = stored.events.first().map(time_of) {
+        return with_archived(session, id, stored, at).await;
+    }
+    let archived_through = stored.archived_through;
+    let found = match time_in(id) {
+        None => Vec::new(),
+        Some(made) => match with_id(session, id, made).await? {
+            None => with_archived(session, id, stored, Some(made)).await?,
+            event => story(session, event).await?,
+        },
+    };
+    if found.is_empty() && archived_through > 0 {
+        return Err(Failure::NotFound(format!(
+            "no event has the id or request id {id}, or you may not see it; not all archived events (up to position {archived_through}) were searched: `logkey events list --archived --request {id}` searches them"
+        )));
+    }
+    Ok(found)
 }
 
 /// Every event of the call that this event belongs to.
@@ -63,29 +89,63 @@ async fn story(session: &Session, event: Option<AuditEvent>) -> Result<Vec<Audit
     match event {
         None => Ok(Vec::new()),
         Some(event) if event.correlation_id.is_empty() => Ok(vec![event]),
-        Some(event) => of_call(session, &event.correlation_id).await,
+        Some(event) => {
+            let id = &event.correlation_id;
+            with_archived(session, id, of_call(session, id, None).await?, time_of(&event)).await
+        }
     }
 }
 
-async fn of_call(session: &Session, request_id: &str) -> Result<Vec<AuditEvent>, Failure> {
-    let filter = AuditEventFilter { correlation_id: request_id.to_owned(), ..AuditEventFilter::default() };
-    list::fetch(session, &filter, MAX_EVENTS).await
+/// The events of the call that were found in the store, and those in the archive around a time of the call.
+async fn with_archived(
+    session: &Session,
+    request_id: &str,
+    stored: Found,
+    at: Option<Timestamp>,
+) -> Result<Vec<AuditEvent>, Failure> {
+    let Some(at) = at.filter(|_| stored.archived_through > 0) else { return Ok(stored.events) };
+    let mut events = of_call(session, request_id, Some(at)).await?.events;
+    events.extend(stored.events);
+    events.sort_by_key(|event| event.position);
+    events.dedup_by_key(|event| event.position);
+    Ok(events)
 }
 
-/// The event with this id. A version 7 UUID says when it was made, so only that time is searched.
-async fn with_id(session: &Session, id: &str) -> Result<Option<AuditEvent>, Failure> {
-    let made = Uuid::parse_str(id).ok().and_then(|id| id.get_timestamp()).map(|time| time.to_unix());
-    let made = made.and_then(|(seconds, nanos)| {
-        Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()
-    });
-    let Some(made) = made else { return Ok(None) };
-    let filter = AuditEventFilter {
-        start_time: made.checked_sub(ID_TOLERANCE).ok().map(timestamp),
-        end_time: made.checked_add(ID_TOLERANCE).ok().map(timestamp),
-        ..AuditEventFilter::default()
-    };
-    let events = list::fetch(session, &filter, usize::MAX).await?;
-    Ok(events.into_iter().find(|event| event.id == id))
+/// The events with this request id in the store, or also in the archive around this time.
+async fn of_call(session: &Session, request_id: &str, at: Option<Timestamp>) -> Result<Found, Failure> {
+    let filter = AuditEventFilter { correlation_id: request_id.to_owned(), ..AuditEventFilter::default() };
+    match at {
+        None => list::fetch(session, &filter, MAX_EVENTS, Archive::Skip).await,
+        Some(at) => {
+            list::fetch(session, &around(filter, at, CALL_DURATION), MAX_EVENTS, Archive::Search).await
+        }
+    }
+}
+
+/// The event with this id, which was made at this time.
+async fn with_id(session: &Session, id: &str, made: Timestamp) -> Result<Option<AuditEvent>, Failure> {
+    let filter = around(AuditEventFilter::default(), made, ID_TOLERANCE);
+    let found = list::fetch(session, &filter, usize::MAX, Archive::Search).await?;
+    Ok(found.events.into_iter().find(|event| event.id == id))
+}
+
+fn around(filter: AuditEventFilter, at: Timestamp, by: SignedDuration) -> AuditEventFilter {
+    AuditEventFilter {
+        start_time: at.checked_sub(by).ok().map(timestamp),
+        end_time: at.checked_add(by).ok().map(timestamp),
+        ..filter
+    }
+}
+
+/// When this id was made, if it is a UUID of version 7.
+fn time_in(id: &str) -> Option<Timestamp> {
+    let (seconds, nanos) = Uuid::parse_str(id).ok()?.get_timestamp()?.to_unix();
+    Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()
+}
+
+fn time_of(event: &AuditEvent) -> Option<Timestamp> {
+    let time = event.time.as_ref()?;
+    Timestamp::new(time.seconds, time.nanos).ok()
 }
 
 /// The event at this position.
