@@ -147,7 +147,7 @@ fn a_key_file_that_was_cut_anywhere_is_rejected() {
     let first = whole.find("-----END PRIVATE KEY-----\n").unwrap() + 26;
     // A file that ends right after the first block looks like one key.
     for length in (0..whole.trim_end().len()).filter(|length| !(first - 1..=first).contains(length)) {
-        fs::write(&path, &whole[..length]).unwrap();
+        fs::write(&path, whole.get(..length).unwrap()).unwrap();
         assert!(matches!(SigningKey::open(&path, ORIGIN), Err(KeyError::Form { .. })), "{length}");
     }
 }
