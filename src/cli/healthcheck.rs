@@ -11,7 +11,10 @@ use std::{
 use clap::Args;
 
 use super::config_file::ConfigFile;
-use crate::config::{ProcessEnv, Settings, join_diagnostics};
+use crate::{
+    config::{ProcessEnv, Settings, join_diagnostics},
+    domain::error_chain::error_chain,
+};
 
 /// The exit code if the configuration is invalid.
 const INVALID: u8 = 2;
@@ -49,8 +52,7 @@ pub(super) async fn run(args: HealthcheckArgs) -> ExitCode {
             if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            anstream::eprintln!("logkey: the service does not answer at {admin}: {error}{cause}");
+            anstream::eprintln!("logkey: the service does not answer at {admin}: {}", error_chain(&*error));
             ExitCode::FAILURE
         }
     }

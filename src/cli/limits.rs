@@ -8,7 +8,7 @@ use logkey_client::output::{Column, OutputArgs, Report, Table, print};
 use serde_json::Value;
 
 use super::runtime::exit_code;
-use crate::limit::view::LimitsView;
+use crate::{domain::error_chain::error_chain, limit::view::LimitsView};
 
 /// How long the service may take to respond.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,8 +28,11 @@ pub(super) async fn run(args: LimitsArgs) -> ExitCode {
     let printed = match fetch(&args).await {
         Ok(report) => print(&report, &args.output),
         Err(error) => {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            anstream::eprintln!("logkey: cannot read the limits from {}: {error}{cause}", args.admin);
+            anstream::eprintln!(
+                "logkey: cannot read the limits from {}: {}",
+                args.admin,
+                error_chain(&*error)
+            );
             return ExitCode::FAILURE;
         }
     };

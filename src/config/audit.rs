@@ -1,6 +1,6 @@
 //! `[audit]`: what the service records besides changes, how it signs checkpoints, and the sinks of the log.
 
-use std::{error::Error as _, path::PathBuf};
+use std::path::PathBuf;
 
 use super::{
     archive::{self, ArchiveSettings},
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     audit::{Config, ReadRecording, checkpoint::SigningKey},
+    domain::error_chain::error_chain,
     service::StreamLimits,
 };
 
@@ -70,8 +71,7 @@ pub(super) fn read(section: &Section<'_>) -> Audit {
     if let Some(file) = &audit.checkpoint_key_file
         && let Err(error) = SigningKey::open(file, &audit.checkpoint_origin)
     {
-        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        section.report("checkpoint_key_file", &format!("cannot be used: {error}{cause}"));
+        section.report("checkpoint_key_file", &format!("cannot be used: {}", error_chain(&error)));
     }
     audit
 }

@@ -1,8 +1,6 @@
 //! `[server]`: the addresses, TLS and limits of the gRPC server.
 
 use std::{
-    error::Error,
-    iter::successors,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
     time::Duration,
@@ -18,7 +16,10 @@ use super::{
     tree::Node,
     value::{self, ValueError},
 };
-use crate::server::{self, ClientAuth, ConnectionLifetime, ConnectionLimits, Tls, TlsConfig, TlsError};
+use crate::{
+    domain::error_chain::error_chain,
+    server::{self, ClientAuth, ConnectionLifetime, ConnectionLimits, Tls, TlsConfig, TlsError},
+};
 
 /// Default of `server.listen`.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
@@ -189,11 +190,4 @@ fn warn_of_expiry(section: &Section<'_>, tls: &Tls) {
     } else if left.unsigned_abs() < EXPIRY_WARNING {
         section.warn("cert_file", &format!("expires at {expiry}, in less than 14 days: replace it"));
     }
-}
-
-/// An error followed by its causes, separated by colons.
-fn error_chain(error: &(dyn Error + 'static)) -> String {
-    let chain: Vec<_> =
-        successors(Some(error), |error: &&dyn Error| (*error).source()).map(ToString::to_string).collect();
-    chain.join(": ")
 }

@@ -2,14 +2,18 @@
 
 use std::error::Error;
 
-/// The messages of the error and of its causes, separated by colons.
+/// The messages of the error and of its causes, separated by colons. Some libraries repeat the message of the
+/// cause in their own; it is then left out.
 #[must_use]
 pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
+        let cause = source.to_string();
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
         next = source.source();
     }
     text
@@ -32,5 +36,14 @@ mod tests {
     #[test]
     fn every_cause_follows_the_error_that_it_caused() {
         assert_eq!(error_chain(&Outer(Inner)), "outer: inner");
+    }
+
+    #[derive(Debug, Error)]
+    #[error("repeating: {0}")]
+    struct Repeating(#[source] Outer);
+
+    #[test]
+    fn a_cause_that_the_error_repeats_is_said_once() {
+        assert_eq!(error_chain(&Repeating(Outer(Inner))), "repeating: outer: inner");
     }
 }

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
+use crate::domain::connection::failed_step;
+
 /// Why the store cannot be used, and what to do about it.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -83,7 +85,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The store cannot be opened for another reason.
-    #[error("the store {path} cannot be opened")]
+    #[error("the store {path} cannot be opened{}", step(source))]
     Failed {
         /// The database file, or the server and database.
         path: PathBuf,
@@ -91,4 +93,9 @@ pub enum OpenError {
         #[source]
         source: sqlx::Error,
     },
+}
+
+/// The step at which the connection failed, if the error shows it.
+fn step(error: &sqlx::Error) -> String {
+    failed_step(error).map_or_else(String::new, |step| format!(": {step}"))
 }

@@ -18,6 +18,21 @@ async fn open_error(url: &str) -> String {
     logkey::domain::error_chain::error_chain(&error)
 }
 
+#[tokio::test]
+async fn an_error_says_at_which_step_the_connection_failed() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (server, step) in [
+        ("logkey.invalid".to_owned(), "the name of the server could not be resolved"),
+        (closed.to_string(), "there was no connection to the server"),
+    ] {
+        let output = open_error(&format!("postgres://logkey:{PASSWORD}@{server}/logkey")).await;
+        assert_eq!(output.matches(step).count(), 1, "{output}");
+        let cause = output.rsplit(": ").next().unwrap();
+        assert_eq!(output.matches(cause).count(), 1, "the cause is said once: {output}");
+        assert!(!output.contains(PASSWORD), "{output}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_used_only_with_a_trusted_certificate_and_password() {
     let (mut postgres, folder) = (Postgres::start().await, tempfile::tempdir().unwrap());
@@ -34,7 +49,10 @@ async fn a_server_is_used_only_with_a_trusted_certificate_and_password() {
     };
 
     let output = open_error(&url("verify-full", &wrong_ca, PASSWORD)).await;
-    assert!(output.contains("certificate") && !output.contains(PASSWORD), "{output}");
+    assert!(
+        output.contains("the certificate of the server was not accepted") && !output.contains(PASSWORD),
+        "{output}"
+    );
     let output = open_error(&url("disable", &ca, PASSWORD)).await;
     assert!(output.contains("no encryption") && !output.contains(PASSWORD), "{output}");
     let output = open_error(&url("verify-full", &ca, "battery-horse-staple")).await;
