@@ -11,7 +11,10 @@ use clap::{Args, ValueEnum};
 use logkey_client::output::{self, Column, OutputArgs, Report, Table, print, print_text};
 use serde_json::json;
 
-use super::{config_file::ConfigFile, runtime::exit_code};
+use super::{
+    config_file::{self, ConfigFile},
+    runtime::exit_code,
+};
 use crate::{
     app::SystemClock,
     aws::Aws,
@@ -93,7 +96,7 @@ async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<Onboarding, Strin
 }
 
 fn load_grant(settings: &Settings, tenant: &TenantId, account: AccountId) -> Result<AccountGrant, String> {
-    let found = settings.tenants.find(tenant).ok_or_else(|| format!("there is no tenant {tenant}"))?;
+    let found = config_file::tenant(settings, tenant)?;
     let grant = found.grant(account).ok_or_else(|| {
         let accounts: Vec<String> = found.accounts.iter().map(|grant| grant.account.to_string()).collect();
         format!("tenant {tenant} has no account {account}; it has {}", accounts.join(", "))

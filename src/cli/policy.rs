@@ -12,7 +12,7 @@ mod tests;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use logkey_client::output::{Format, OutputArgs, print, print_text};
+use logkey_client::output::{OutputArgs, print};
 
 use self::answer::{Answer, Invalid, lines};
 use super::{config_file::ConfigFile, runtime::exit_code};
@@ -49,13 +49,7 @@ pub fn run(args: &PolicyArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let printed = match args.output.format() {
-        Some(Format::Table | Format::Wide) => print_text(&answer.text),
-        Some(Format::Json | Format::Yaml | Format::Csv | Format::Name) | None => {
-            print(&answer.report, &args.output)
-        }
-    };
-    let code = exit_code(printed);
+    let code = exit_code(print(&answer.report, &args.output));
     if code == ExitCode::SUCCESS { answer.code } else { code }
 }
 

@@ -3,16 +3,21 @@
 
 mod args;
 mod json;
+mod layout;
+mod note;
 mod print;
 mod report;
+mod stream;
 mod table;
 
 pub use self::{
     args::{Format, OutputArgs},
     json::{time, to_json},
-    print::{is_closed_pipe, print, print_note, print_text},
+    layout::escape,
+    note::{Note, remedy, without_location},
+    print::{is_closed_pipe, print, print_note, print_text, terminal_width},
     report::{Column, Report, Table},
-    table::escape,
+    stream::RowPrinter,
 };
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(super) async fn run(args: ArchiveArgs) -> Result<ExitCode, Failure> {
     let files = log.files(&target).await?;
     let open = StandaloneSequencer::open(&log).await?;
     let (events, newest) = open.log().await?;
-    let counting = CountingReader::new(events, Progress::new("archiving", newest));
+    let counting = CountingReader::new(events, Progress::new("archiving", newest, &args.output));
     let inputs = ArchiveInputs { log: &counting, ..open.parts() };
     let report = archive(inputs, SystemClock.now().minus(after), &files).await;
     drop(counting);

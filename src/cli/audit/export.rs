@@ -54,7 +54,7 @@ pub(super) async fn run(args: ExportArgs) -> Result<ExitCode, Failure> {
     let signed =
         Signed { checkpoint: &checkpoint, note: &note, verifiers: &verifiers, handovers: &handovers };
     let size = checkpoint.size();
-    let log = CountingReader::new(open.log, Progress::new("exporting", size));
+    let log = CountingReader::new(open.log, Progress::new("exporting", size, &args.output));
     export(&log, archive.as_ref(), &signed, &args.out).await?;
     drop(log);
     let folder = args.out.display().to_string();

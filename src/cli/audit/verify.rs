@@ -64,7 +64,7 @@ pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
     let against =
         TrustAnchor { origin: &log.origin, verifiers: &verifiers, kept_checkpoint, archive, key_file };
     let newest = open.log.list(&EventFilter::default(), None, 1).await?;
-    let progress = Progress::new("verifying", newest.first().map_or(0, |event| event.seq));
+    let progress = Progress::new("verifying", newest.first().map_or(0, |event| event.seq), &args.output);
     let report = verify::verify(&*open.log, &*open.tree, &against, |count| progress.set(count)).await?;
     drop(progress);
     let (verdict, sentence) = verdict(&report);

@@ -2,6 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
+use logkey_client::output::OutputArgs;
 use tonic::{Response, Status, transport::Channel};
 
 use super::{
@@ -191,7 +192,9 @@ async fn watch(
         let mut progress = None;
         while let Some(update) = stream.message().await? {
             if let Some(it) = update.bulk_association.as_ref().and_then(|job| job.counts) {
-                let bar = progress.get_or_insert_with(|| Progress::new("log groups", it.total.into()));
+                let bar = progress.get_or_insert_with(|| {
+                    Progress::new("log groups", it.total.into(), &OutputArgs::default())
+                });
                 bar.set(u64::from(it.succeeded) + u64::from(it.failed));
             }
             updates.extend(update.bulk_association);

@@ -7,9 +7,7 @@ use logkey_client::output::Report;
 /// What a subcommand prints.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// The text for people.
-    pub(super) text: String,
-    /// The same for the other forms of output.
+    /// For people, its notes; for programs, the rest.
     pub(super) report: Report,
     /// The exit code.
     pub(super) code: ExitCode,

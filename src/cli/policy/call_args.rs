@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use crate::{
     app::SystemClock,
     auth::CedarPolicy,
+    cli::config_file,
     config::Settings,
     domain::{
         arn::KmsKeyArn,
@@ -182,7 +183,7 @@ impl CallArgs {
         default_time: Option<&str>,
     ) -> Result<EvaluationInput, String> {
         let id: TenantId = self.tenant.parse().map_err(|reason| format!("tenant: {reason}"))?;
-        let tenant = settings.tenants.find(&id).ok_or_else(|| format!("tenant: there is no tenant {id}"))?;
+        let tenant = config_file::tenant(settings, &id).map_err(|reason| format!("tenant: {reason}"))?;
         let action = Action::from_grpc_name(&self.action);
         if action == Action::Unknown {
             let names: Vec<&str> = Action::ALL.into_iter().map(Action::as_str).collect();

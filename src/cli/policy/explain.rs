@@ -18,7 +18,7 @@ pub(super) fn run(args: &CallArgs, settings: &Settings) -> Result<Answer, Invali
     let input = args.build(settings, None).map_err(Invalid)?;
     let Some(explained) = input.evaluate(CedarPolicy::explain) else {
         let reason = "the tenant has no grant in this account and Region, so no policy is evaluated";
-        return Ok(answer("not permitted", &[], &[format!("not permitted: {reason}")], &[]));
+        return Ok(answer("not permitted", &[], vec![format!("not permitted: {reason}")], &[]));
     };
     let (word, ids) = describe(Some(&explained.decision));
     let mut lines = vec![format!("{word}{}{}", if ids.is_empty() { "" } else { ": " }, ids.join(", "))];
@@ -34,10 +34,10 @@ pub(super) fn run(args: &CallArgs, settings: &Settings) -> Result<Answer, Invali
         );
     }
     lines.extend(explained.policies.iter().map(line));
-    Ok(answer(word, &ids, &lines, &explained.policies))
+    Ok(answer(word, &ids, lines, &explained.policies))
 }
 
-fn answer(decision: &str, ids: &[&str], lines: &[String], policies: &[PolicyExplanation]) -> Answer {
+fn answer(decision: &str, ids: &[&str], lines: Vec<String>, policies: &[PolicyExplanation]) -> Answer {
     let columns =
         [Column::new("policy"), Column::new("effect"), Column::new("applies"), Column::new("because")];
     let mut table = Table::new(&columns, "");
@@ -53,7 +53,7 @@ fn answer(decision: &str, ids: &[&str], lines: &[String], policies: &[PolicyExpl
         table.push([policy.id.clone(), effect.to_owned(), applies.to_owned(), because.to_owned()]);
     }
     let document = json!({ "decision": decision, "decidedBy": ids, "policies": documents });
-    Answer { text: lines.join("\n") + "\n", report: Report::new(document, table), code: ExitCode::SUCCESS }
+    Answer { report: Report::new(document, table.hidden()).notes(lines), code: ExitCode::SUCCESS }
 }
 
 fn line(policy: &PolicyExplanation) -> String {

@@ -2,14 +2,16 @@
 
 use std::{process::ExitCode, sync::Arc};
 
+use cedar_policy_formatter::policies_str_to_pretty;
 use clap::Args;
-use logkey_client::output::{Column, Report, Table};
+use logkey_client::output::{Column, Note, Report, Table, terminal_width};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Invalid, lines};
 use crate::{
     app::SystemClock,
     auth::CedarPolicy,
+    cli::config_file,
     config::Settings,
     domain::tenant::{Tenant, TenantId},
 };
@@ -34,17 +36,16 @@ struct ShownPolicy {
 
 pub(super) fn run(args: &ShowArgs, settings: &Settings) -> Result<Answer, Invalid> {
     let Some(id) = args.tenant.as_ref().filter(|_tenant| !args.schema) else {
-        let text = CedarPolicy::schema().to_owned();
-        let report = Report::new(json!({ "schema": text }), Table::default());
-        return Ok(Answer { text, report, code: ExitCode::SUCCESS });
+        let text = CedarPolicy::schema();
+        let report = Report::new(json!({ "schema": text }), Table::default().hidden());
+        let report = report.notes([Note::Verbatim(text.to_owned())]);
+        return Ok(Answer { report, code: ExitCode::SUCCESS });
     };
-    let Some(tenant) = settings.tenants.find(id) else {
-        return Err(Invalid(format!("there is no tenant {id}")));
-    };
+    let tenant = config_file::tenant(settings, id).map_err(Invalid)?;
     let policies = policies(settings, tenant)?;
-    let mut text: String = policies.iter().map(ToString::to_string).collect();
+    let mut texts: Vec<String> = policies.iter().map(|it| it.to_text(terminal_width())).collect();
     if tenant.suspended {
-        text.push_str("// The tenant is suspended: its calls are denied before any policy is evaluated.\n");
+        texts.push("// The tenant is suspended: its calls are denied before any policy is evaluated.".into());
     }
     let columns = [Column::new("policy"), Column::new("origin"), Column::new("text")];
     let mut table = Table::new(&columns, "");
@@ -57,7 +58,8 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings) -> Result<Answer, Invali
         })
         .collect();
     let document = json!({ "tenantId": id.as_str(), "suspended": tenant.suspended, "policies": documents });
-    Ok(Answer { text, report: Report::new(document, table), code: ExitCode::SUCCESS })
+    let notes = [Note::Verbatim(texts.join("\n\n"))];
+    Ok(Answer { report: Report::new(document, table.hidden()).notes(notes), code: ExitCode::SUCCESS })
 }
 
 fn policies(settings: &Settings, tenant: &Tenant) -> Result<Vec<ShownPolicy>, Invalid> {
@@ -84,14 +86,22 @@ fn policies(settings: &Settings, tenant: &Tenant) -> Result<Vec<ShownPolicy>, In
 
 // === impl ShownPolicy ===
 
-impl std::fmt::Display for ShownPolicy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl ShownPolicy {
+    /// The policy with its origin as a comment. Lines that are wider than the terminal are broken as Cedar's
+    /// formatter does it.
+    fn to_text(&self, width: Option<u16>) -> String {
         let Self { id, origin, text } = self;
         let from = match *origin {
             "OPERATOR" => "from the operator's files, for every tenant",
             "GRANT" => "from a grant in the configuration",
             _ => "built in, for every tenant",
         };
-        writeln!(f, "// {id}: {from}\n{text}\n")
+        let width = width.map_or(usize::MAX, usize::from);
+        let is_too_wide = |text: &str| text.lines().any(|line| line.chars().count() > width);
+        let heading = format!("// {id}: {from}");
+        let heading = if is_too_wide(&heading) { format!("// {id}:\n// {from}") } else { heading };
+        let config = cedar_policy_formatter::Config { line_width: width, indent_width: 2 };
+        let formatted = is_too_wide(text).then(|| policies_str_to_pretty(text, &config).ok()).flatten();
+        format!("{heading}\n{}", formatted.as_deref().unwrap_or(text).trim_end())
     }
 }

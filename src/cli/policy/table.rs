@@ -70,16 +70,16 @@ pub(super) fn run(args: &TestArgs, settings: &Settings) -> Result<Answer, Invali
         lines.push(if met {
             format!("ok      {}", case.name)
         } else {
-            format!("FAILED  {}: {word} {}", case.name, ids.join(", "))
+            format!("FAILED  {}: {word} {}", case.name, ids.join(", ")).trim_end().to_owned()
         });
         documents.push(json!({ "name": case.name, "met": met, "decision": word, "decidedBy": ids }));
         table.push([case.name.clone(), met.to_string(), word.to_owned(), ids.join(" ")]);
     }
     let total = cases.cases.len();
-    lines.push(format!("{passed} of {total} as expected\n"));
+    lines.push(format!("{passed} of {total} as expected"));
     let document = json!({ "cases": documents, "passed": passed, "failed": total - passed });
     let code = if passed == total { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    Ok(Answer { text: lines.join("\n"), report: Report::new(document, table), code })
+    Ok(Answer { report: Report::new(document, table.hidden()).notes(lines), code })
 }
 
 // === impl Expected ===

@@ -21,7 +21,7 @@ fn policy_with(config: &Path, line: &[&str]) -> (ExitCode, String) {
     let line = ["policy"].iter().chain(line).map(|word| (*word).to_owned());
     let line = Line::parse_from(line.chain(["--config".into(), config.display().to_string()]));
     match execute(&line.args, &EmptyEnv) {
-        Ok(answer) => (answer.code, answer.text),
+        Ok(answer) => (answer.code, answer.report.to_text()),
         Err(Invalid(reason)) => (ExitCode::from(2), reason),
     }
 }
@@ -31,7 +31,7 @@ fn the_example_policies_decide_as_their_table_says() {
     let table = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/policies/tests.toml");
     let (code, out) = policy(&["test", table]);
     assert_eq!(code, ExitCode::SUCCESS, "{out}");
-    assert!(out.ends_with("24 of 24 as expected\n"), "{out}");
+    assert!(out.ends_with("24 of 24 as expected"), "{out}");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn unexpected_decisions_are_printed_and_fail_the_test() {
     let (code, out) = policy(&["test", table.to_str().unwrap()]);
     assert_eq!(code, ExitCode::FAILURE);
     let lines: Vec<_> = out.lines().collect();
-    assert_eq!(lines[0], "FAILED  wrong: not permitted ");
+    assert_eq!(lines[0], "FAILED  wrong: not permitted");
     assert_eq!(lines[1], "ok      right");
     assert_eq!(lines[2], "FAILED  other policy: allow tenant/payments/111122223333/log-groups");
     assert_eq!(lines[3], "1 of 3 as expected");
@@ -209,4 +209,28 @@ fn a_policy_can_be_tried_for_a_person() {
         let out = explain(person);
         assert!(out.starts_with("forbid: only-alice"), "{person:?}: {out}");
     }
+}
+
+#[test]
+fn a_misspelled_name_is_refused_with_the_one_that_is_meant() {
+    for (line, meant) in [
+        (
+            &["explain", "--tenant", "payments", "--action", "AsociateKmsKey"][..],
+            "did you mean AssociateKmsKey?",
+        ),
+        (
+            &["explain", "--tenant", "paymets", "--action", "GetCaller"],
+            "tenant: there is no tenant paymets: did you mean payments?",
+        ),
+        (&["show", "paymets"], "there is no tenant paymets: did you mean payments?"),
+    ] {
+        let (code, reason) = policy(line);
+        assert_eq!(code, ExitCode::from(2), "{line:?}: {reason}");
+        assert!(reason.contains(meant), "{line:?}: {reason}");
+    }
+    let (code, reason) = policy(&["explain", "--tenant", "payments", "--action", "Drop"]);
+    assert_eq!(code, ExitCode::from(2), "{reason}");
+    assert!(!reason.contains("did you mean") && reason.contains("AssociateKmsKey, "), "{reason}");
+    let (_, reason) = policy(&["show", "quite-another"]);
+    assert_eq!(reason, "there is no tenant quite-another");
 }

@@ -144,11 +144,14 @@ fn of_location<T>(result: Result<T, Failure>) -> Result<Result<T, BulkError>, Fa
         Err(Failure::Refused(status)) => status,
         Err(failure) => return Err(failure),
     };
-    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    let info = status.get_details_error_info();
+    let reason = info.as_ref().map(|info| info.reason.clone()).unwrap_or_default();
     let ends_the_report = status.code() == Code::Unauthenticated
         || matches!(&*reason, "FIELD_INVALID" | "SCOPE_MISSING" | "TENANT_SUSPENDED");
     if ends_the_report {
         return Err(Failure::Refused(status));
     }
-    Ok(Err(BulkError { reason, message: status.message().to_owned(), remedy_document: String::new() }))
+    let remedy_document = info.and_then(|mut info| info.metadata.remove("remedy_document"));
+    let remedy_document = remedy_document.unwrap_or_default();
+    Ok(Err(BulkError { reason, message: status.message().to_owned(), remedy_document }))
 }

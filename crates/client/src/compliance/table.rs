@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::model::{Basis, ComplianceReport, Finding, Resource, Status, Verdict};
-use crate::output::{Column, Report, Table, time, to_json};
+use crate::output::{Column, Note, Report, Table, remedy, time, to_json};
 
 /// The report as a table, with its document.
 pub(crate) fn report(report: &ComplianceReport) -> Report {
@@ -117,10 +117,11 @@ pub(super) fn basis(basis: &Basis) -> String {
 }
 
 /// One sentence for each location that could not be read.
-fn incomplete(report: &ComplianceReport) -> impl Iterator<Item = String> {
-    report.unread().map(|location| {
+fn incomplete(report: &ComplianceReport) -> impl Iterator<Item = Note> {
+    report.unread().flat_map(|location| {
         let error = location.error.clone().unwrap_or_default();
         let (account, region) = (&location.account_id, &location.region);
-        format!("INCOMPLETE: {account} {region}: {}: {}", error.reason, error.message)
+        let sentence = format!("INCOMPLETE: {account} {region}: {}: {}", error.reason, error.message);
+        remedy(&sentence, &error.remedy_document)
     })
 }

@@ -5,23 +5,28 @@ use std::{fmt::Write as _, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::output::escape;
+use crate::output::{escape, without_location};
 
 /// Code, reason and message of a refusal, every invalid field, and what to do: the statement to add, the page that
 /// explains the reason, and the request id for those who can look it up.
 pub(super) fn refusal(status: &Status) -> String {
     let info = status.get_details_error_info();
     let reason = info.as_ref().map(|info| format!(" ({})", escape(&info.reason))).unwrap_or_default();
-    let mut text = format!("{}{reason}: {}", code_name(status.code()), escape_lines(status.message()));
+    let document = info.as_ref().and_then(|info| info.metadata.get("remedy_document"));
+    let document = document.filter(|document| !document.is_empty());
+    let message = if document.is_some() { without_location(status.message()) } else { status.message() };
+    let mut text = format!("{}{reason}: {}", code_name(status.code()), escape_lines(message));
     for violation in status.get_details_bad_request().into_iter().flat_map(|it| it.field_violations) {
         let (field, what) = (escape(&violation.field), escape(&violation.description));
         // A message that lists its fields already says it.
         if !status.message().contains(&violation.description) {
             let _infallible = write!(text, "\n  {field}: {what}");
         }
+        if let Some(option) = option_of(&violation.field) {
+            let _infallible = write!(text, "\nThe option {option} sets it.");
+        }
     }
-    let document = info.as_ref().and_then(|info| info.metadata.get("remedy_document"));
-    if let Some(document) = document.filter(|document| !document.is_empty()) {
+    if let Some(document) = document {
         let _infallible = write!(text, "\nThe statement to add:\n{}", escape_lines(document));
     }
     for link in status.get_details_help().into_iter().flat_map(|help| help.links) {
@@ -31,6 +36,15 @@ pub(super) fn refusal(status: &Status) -> String {
         let _infallible = write!(text, "\nRequest id: {}", escape(&request.request_id));
     }
     text
+}
+
+/// The option for a field whose name is not that of its option.
+fn option_of(field: &str) -> Option<&'static str> {
+    match field {
+        "account_id" => Some("--account"),
+        "region" => Some("--region"),
+        _ => None,
+    }
 }
 
 pub(super) fn seconds(duration: &Duration) -> String {

@@ -1,5 +1,7 @@
 //! The options `-o` and `--quiet`.
 
+use std::io::{self, IsTerminal as _};
+
 use clap::{Args, ValueEnum};
 
 /// The options of every command that prints data.
@@ -44,9 +46,16 @@ impl OutputArgs {
         self.format.or((!self.quiet).then_some(Format::Table))
     }
 
-    /// Whether hints and progress are wanted beside the data.
+    /// Whether hints are wanted beside the data.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// Whether standard error shows the progress of a command: on a terminal, and not beside a document for a program.
+    #[must_use]
+    pub fn shows_progress(&self) -> bool {
+        let is_document = matches!(self.format, Some(Format::Json | Format::Yaml | Format::Csv));
+        !is_document && !self.quiet && io::stderr().is_terminal()
     }
 }

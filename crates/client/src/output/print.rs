@@ -6,6 +6,7 @@ use terminal_size::{Width, terminal_size_of};
 
 use super::{
     args::{Format, OutputArgs},
+    layout::escape,
     report::{Report, Table, Visibility},
     table,
 };
@@ -64,13 +65,14 @@ pub(super) fn render(report: &Report, format: Format) -> io::Result<String> {
         Format::Name => {
             let rows = report.table.rows.iter().filter_map(|row| row.get(report.table.name));
             let names = report.name.as_ref().map_or_else(|| rows.collect(), |name| vec![name]);
-            Ok(names.into_iter().map(|name| table::escape(name) + "\n").collect())
+            Ok(names.into_iter().map(|name| escape(name) + "\n").collect())
         }
     }
 }
 
 /// The columns of the terminal, if standard output is one.
-fn terminal_width() -> Option<u16> {
+#[must_use]
+pub fn terminal_width() -> Option<u16> {
     let out = io::stdout();
     let size = out.is_terminal().then(|| terminal_size_of(out)).flatten();
     size.map(|(Width(width), _)| width).filter(|width| *width > 0)

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::note::Note;
+
 /// What a command prints.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -15,8 +17,8 @@ pub struct Report {
     pub is_record: bool,
     /// What `name` prints instead of a column.
     pub name: Option<String>,
-    /// Sentences below the table. Only in tables.
-    pub notes: Vec<String>,
+    /// What stands below the table. Only in tables.
+    pub notes: Vec<Note>,
 }
 
 /// A name and its value.
@@ -155,10 +157,10 @@ impl Report {
         self
     }
 
-    /// Adds sentences below the table.
+    /// Adds what stands below the table.
     #[must_use]
-    pub fn notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
-        self.notes.extend(notes);
+    pub fn notes(mut self, notes: impl IntoIterator<Item = impl Into<Note>>) -> Self {
+        self.notes.extend(notes.into_iter().map(Into::into));
         self
     }
 }

@@ -1,16 +1,13 @@
-//! Tables that fit the terminal.
+//! Tables that fit the terminal. Where the columns have no room, each row is a record, as in the expanded format of
+//! psql.
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Width, presets};
+use super::{
+    layout::{SPACES, behind, columns, escape, width_of, wrap},
+    report::{Detail, Report, Table, Visibility},
+};
 
-use super::report::{Detail, Report, Table, Visibility};
-
-/// How many spaces follow a column.
-const SPACES: usize = 2;
-
-/// The longest word that is never broken, in characters: a state, a reason, a time. An ARN may be.
-const MAX_UNBROKEN: usize = 30;
-/// The narrowest column of longer words.
-const MIN_BROKEN: usize = 18;
+/// How far a value is indented that is below its name.
+const INDENT: &str = "  ";
 
 /// Renders the details, the table and the notes. `width`: the columns of the terminal; absent, lines are as long
 /// as they must be.
@@ -25,29 +22,14 @@ pub(super) fn render(report: &Report, wide: bool, width: Option<u16>) -> String 
     } else if report.table.rows.is_empty() {
         wrap(report.table.empty, width)
     } else {
-        let columns = rows(&fitting(&report.table, left_out, width), left_out);
-        if has_room(&min_widths(&columns), width) {
-            lines(&columns, width)
-        } else {
-            stacked(&report.table, left_out, width)
-        }
+        let rows = rows(&fitting(&report.table, left_out, width), left_out);
+        columns(&rows, width).unwrap_or_else(|| records(&report.table, left_out, width))
     };
-    let details = lines(&pairs(&details), width);
-    let notes = report.notes.iter().map(|note| wrap(note, width)).collect::<Vec<_>>().join("\n");
-    [details, table, notes].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
-}
-
-/// Escapes characters that a terminal could execute as a command.
-#[must_use]
-pub fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut escaped, it| {
-        if it.is_control() {
-            escaped.extend(it.escape_unicode());
-        } else {
-            escaped.push(it);
-        }
-        escaped
-    })
+    let mut notes: Vec<String> = report.notes.iter().map(|note| note.render(width)).collect();
+    // That a statement is too wide is said once for all of them.
+    notes.dedup();
+    let parts = [pairs(&details, width), table, notes.join("\n")];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
 /// The table without the optional columns that the terminal has no room for.
@@ -57,8 +39,8 @@ fn fitting(table: &Table, left_out: Visibility, width: Option<u16>) -> Table {
     loop {
         let shown = table.columns.iter().enumerate().filter(|(_, column)| column.is_in(left_out));
         let widths = shown.map(|(at, column)| {
-            let cells = table.rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
-            cells.fold(column.title().chars().count(), usize::max) + SPACES
+            let cells = table.rows.iter().filter_map(|row| row.get(at)).map(|cell| width_of(&escape(cell)));
+            cells.fold(width_of(&column.title()), usize::max) + SPACES
         });
         if widths.sum::<usize>() <= usize::from(width) + SPACES {
             return table;
@@ -72,41 +54,22 @@ fn fitting(table: &Table, left_out: Visibility, width: Option<u16>) -> Table {
     }
 }
 
-/// Whether columns of these widths fit. The spaces after the last one are cut off.
-fn has_room(widths: &[usize], width: Option<u16>) -> bool {
-    width.is_none_or(|width| widths.iter().sum::<usize>() <= usize::from(width) + SPACES)
+/// The header and the rows.
+fn rows(table: &Table, left_out: Visibility) -> Vec<Vec<String>> {
+    let shown = || table.columns.iter().filter(|column| column.is_in(left_out));
+    let cell = |cell: &String| if cell.is_empty() { "-".to_owned() } else { escape(cell) };
+    let mut rows = vec![shown().map(|column| column.title()).collect()];
+    rows.extend(table.rows.iter().map(|row| {
+        let cells = table.columns.iter().zip(row).filter(|(column, _)| column.is_in(left_out));
+        cells.map(|(_, text)| cell(text)).collect()
+    }));
+    rows
 }
 
-/// The narrowest columns, spaces included, in which lines break only between words, or within long ones.
-fn min_widths(table: &comfy_table::Table) -> Vec<usize> {
-    let mut widths: Vec<usize> = Vec::new();
-    for row in table.header().into_iter().chain(table.row_iter()) {
-        for (at, cell) in row.cell_iter().enumerate() {
-            let width = min_width(&cell.content()) + SPACES;
-            match widths.get_mut(at) {
-                Some(widest) => *widest = width.max(*widest),
-                None => widths.push(width),
-            }
-        }
-    }
-    widths
-}
-
-fn min_width(text: &str) -> usize {
-    let words = text.split_whitespace().map(|word| word.chars().count());
-    words.map(|length| if length <= MAX_UNBROKEN { length } else { MIN_BROKEN }).max().unwrap_or_default()
-}
-
-/// The rows as records, one below the other, for terminals without room for the columns.
-fn stacked(table: &Table, left_out: Visibility, width: Option<u16>) -> String {
-    let mut details = Vec::new();
-    for row in &table.rows {
-        if !details.is_empty() {
-            details.push(Detail { name: String::new(), value: String::new() });
-        }
-        details.extend(record(table, row, left_out));
-    }
-    lines(&pairs(&details), width)
+/// The rows as records, one below the other.
+fn records(table: &Table, left_out: Visibility, width: Option<u16>) -> String {
+    let records = table.rows.iter().map(|row| pairs(&record(table, row, left_out), width));
+    records.collect::<Vec<_>>().join("\n\n")
 }
 
 /// A row as names and values, without empty values.
@@ -116,54 +79,13 @@ fn record(table: &Table, row: &[String], left_out: Visibility) -> Vec<Detail> {
     shown.map(|(column, cell)| Detail { name: column.title(), value: cell.clone() }).collect()
 }
 
-fn pairs(details: &[Detail]) -> comfy_table::Table {
-    let mut table = plain();
-    for Detail { name, value } in details {
-        table.add_row([name.clone(), escape(value)]);
-    }
-    table
-}
-
-fn rows(rows: &Table, left_out: Visibility) -> comfy_table::Table {
-    let mut table = plain();
-    let columns = rows.columns.iter().filter(|column| column.is_in(left_out));
-    table.set_header(columns.map(|column| column.title()));
-    for row in &rows.rows {
-        let cells = rows.columns.iter().zip(row).filter(|(column, _)| column.is_in(left_out));
-        table.add_row(cells.map(|(_, cell)| if cell.is_empty() { "-".to_owned() } else { escape(cell) }));
-    }
-    table
-}
-
-fn plain() -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_preset(presets::NOTHING);
-    table
-}
-
-fn lines(table: &comfy_table::Table, width: Option<u16>) -> String {
-    let mut table = table.clone();
-    let widths = min_widths(&table);
-    let is_possible = has_room(&widths, width);
-    for (column, min) in table.column_iter_mut().zip(widths) {
-        column.set_padding((0, 2));
-        if is_possible {
-            let min = Width::Fixed(u16::try_from(min).unwrap_or(u16::MAX));
-            column.set_constraint(ColumnConstraint::LowerBoundary(min));
-        }
-    }
-    if let Some(width) = width {
-        // The two spaces after the last column are cut off below.
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.saturating_add(2));
-    }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
-}
-
-/// Breaks a sentence between words.
-fn wrap(text: &str, width: Option<u16>) -> String {
-    let mut table = plain();
-    for line in text.lines() {
-        table.add_row([escape(line)]);
-    }
-    lines(&table, width)
+/// Names with their values behind them. A value that has no room there is below its name.
+fn pairs(details: &[Detail], width: Option<u16>) -> String {
+    let names = details.iter().map(|it| width_of(&it.name)).max().unwrap_or_default() + SPACES;
+    let lines = details.iter().map(|Detail { name, value }| {
+        let value = escape(value);
+        let below = || format!("{name}\n{}", wrap(&format!("{INDENT}{value}"), width));
+        behind(name, &value, names, width).unwrap_or_else(below)
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    output::{self, Column, Report, Table, to_json},
+    output::{self, Column, Note, Report, Table, remedy, to_json},
     proto::{
         Check, CheckKeyAssociationRequest, Outcome, TestAccessRequest, Verdict,
         check_key_association_request::Target, key_association_service_client::KeyAssociationServiceClient,
@@ -41,6 +41,7 @@ pub struct AccessArgs {
 }
 
 const WOULD_FAIL: &str = "the change would fail: see the checks with the outcome FAILED";
+const NO_ACCESS: &str = "a role cannot do what it must: see the checks with the outcome FAILED";
 
 pub(super) async fn check_key(args: CheckKeyArgs) -> Result<(), Failure> {
     let session = args.service.open()?;
@@ -72,7 +73,7 @@ pub(super) async fn check_key(args: CheckKeyArgs) -> Result<(), Failure> {
             .notes(instructions(&response.checks));
         output::print(&report, &args.service.output)?;
     }
-    conclude([response.verdict()])
+    conclude(WOULD_FAIL, [response.verdict()])
 }
 
 pub(super) async fn access(args: AccessArgs) -> Result<(), Failure> {
@@ -102,7 +103,7 @@ pub(super) async fn access(args: AccessArgs) -> Result<(), Failure> {
     let report = Report::new(json!({ "locations": documents }), table).notes(notes);
     output::print(&report, &args.service.output)?;
     locations::all_answered(failed)?;
-    conclude(verdicts)
+    conclude(NO_ACCESS, verdicts)
 }
 
 /// A table of checks, with these columns before them.
@@ -130,11 +131,10 @@ fn row(check: &Check) -> [String; 6] {
 }
 
 /// What to do about each failed check: the sentence and the statement.
-fn instructions(checks: &[Check]) -> Vec<String> {
+fn instructions(checks: &[Check]) -> Vec<Note> {
     let failed = checks.iter().filter(|check| check.outcome() == Outcome::Failed);
     failed
-        .flat_map(|check| [format!("{}: {}", check.name, check.remedy), check.remedy_document.clone()])
-        .filter(|text| !text.is_empty())
+        .flat_map(|check| remedy(&format!("{}: {}", check.name, check.remedy), &check.remedy_document))
         .collect()
 }
 
@@ -157,7 +157,7 @@ fn with_location(mut document: Value, account_id: &str, region: &str) -> Value {
     document
 }
 
-fn conclude(verdicts: impl IntoIterator<Item = Verdict>) -> Result<(), Failure> {
+fn conclude(failed: &str, verdicts: impl IntoIterator<Item = Verdict>) -> Result<(), Failure> {
     let would_fail = verdicts.into_iter().any(|verdict| verdict == Verdict::WouldFail);
-    if would_fail { Err(Failure::Negative(WOULD_FAIL.to_owned())) } else { Ok(()) }
+    if would_fail { Err(Failure::Negative(failed.to_owned())) } else { Ok(()) }
 }

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use super::job;
 use crate::{
     failure::Failure,
-    output::{self, Column, OutputArgs, Report, Table, to_json},
+    output::{self, Column, Note, OutputArgs, Report, Table, remedy, to_json},
     proto::{
         BulkItem, BulkItemState, BulkState, ListBulkAssociationItemsRequest,
         ListBulkAssociationItemsResponse, ListBulkAssociationsRequest, ListBulkAssociationsResponse,
@@ -185,12 +185,12 @@ fn row(it: &BulkItem) -> [String; 12] {
 }
 
 /// What to do about the items, each text once.
-fn causes(items: &[BulkItem]) -> Vec<String> {
-    let mut causes: Vec<String> = Vec::new();
+fn causes(items: &[BulkItem]) -> Vec<Note> {
+    let mut causes: Vec<Note> = Vec::new();
     for item in items.iter().filter(|item| !item.reason.is_empty()) {
-        for text in [format!("{}: {}", item.reason, item.message), item.remedy_document.clone()] {
-            if !text.is_empty() && !causes.contains(&text) {
-                causes.push(text);
+        for note in remedy(&format!("{}: {}", item.reason, item.message), &item.remedy_document) {
+            if !causes.contains(&note) {
+                causes.push(note);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     failure::Failure,
-    output::{Column, Report, Table, to_json},
+    output::{Column, Note, Report, Table, remedy, to_json},
     proto::{BulkAssociation, BulkCounts, BulkPauseReason, BulkState, GetBulkAssociationResponse},
     verbs::shared::{short_name, time},
 };
@@ -93,7 +93,7 @@ fn summary(counts: &BulkCounts) -> String {
 }
 
 /// What is wrong with the job and with its locations.
-fn errors(job: &BulkAssociation) -> Vec<String> {
+fn errors(job: &BulkAssociation) -> Vec<Note> {
     let of_job = job.error.iter().map(|error| (String::new(), error));
     let of_locations = job.locations.iter().filter_map(|location| {
         let context = format!("{} {}: ", location.account_id, location.region);
@@ -102,9 +102,8 @@ fn errors(job: &BulkAssociation) -> Vec<String> {
     of_job
         .chain(of_locations)
         .flat_map(|(context, error)| {
-            [format!("{context}{}: {}", error.reason, error.message), error.remedy_document.clone()]
+            remedy(&format!("{context}{}: {}", error.reason, error.message), &error.remedy_document)
         })
-        .filter(|text| !text.is_empty())
         .collect()
 }
 

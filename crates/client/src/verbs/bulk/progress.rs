@@ -1,7 +1,5 @@
 //! The progress of a job on a terminal.
 
-use std::io::{self, IsTerminal as _};
-
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::job;
@@ -21,8 +19,8 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(output: &OutputArgs) -> Self {
-        let shown = io::stderr().is_terminal() && !output.is_quiet();
-        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if output.shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         // The template is a constant; without it the bar has its default form.
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {

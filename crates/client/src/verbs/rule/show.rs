@@ -1,7 +1,7 @@
 //! How the commands show rules.
 
 use crate::{
-    output::{Column, Report, Table, to_json},
+    output::{Column, Note, Report, Table, remedy, to_json},
     proto::{EncryptionRule, GetEncryptionRuleResponse, RuleEvaluation},
     verbs::shared::{short_name, time},
 };
@@ -66,7 +66,7 @@ pub(super) fn table(rules: &[EncryptionRule]) -> Table {
 }
 
 /// What the last evaluation says, and what kept it from being complete.
-fn errors(last: &RuleEvaluation) -> Vec<String> {
+fn errors(last: &RuleEvaluation) -> Vec<Note> {
     let counts = last.start_time.is_some().then(|| {
         let RuleEvaluation { groups, compliant, to_change, changed, findings, .. } = last;
         format!(
@@ -74,10 +74,15 @@ fn errors(last: &RuleEvaluation) -> Vec<String> {
              {changed}, findings: {findings}."
         )
     });
-    let of_rule = last.error.iter().map(|error| format!("{}: {}", error.reason, error.message));
-    let of_locations = last.unreadable_locations.iter().map(|location| {
+    let of_rule = last
+        .error
+        .iter()
+        .flat_map(|error| remedy(&format!("{}: {}", error.reason, error.message), &error.remedy_document));
+    let of_locations = last.unreadable_locations.iter().flat_map(|location| {
         let error = location.error.clone().unwrap_or_default();
-        format!("{} {}: {}: {}", location.account_id, location.region, error.reason, error.message)
+        let (account, region) = (&location.account_id, &location.region);
+        let sentence = format!("{account} {region}: {}: {}", error.reason, error.message);
+        remedy(&sentence, &error.remedy_document)
     });
-    counts.into_iter().chain(of_rule).chain(of_locations).collect()
+    counts.into_iter().map(Note::Sentence).chain(of_rule).chain(of_locations).collect()
 }
