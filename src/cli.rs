@@ -26,7 +26,10 @@ mod version;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use logkey_client::verbs::{ClientCommand, Names};
+use logkey_client::{
+    connection::ignore_empty_variables,
+    verbs::{ClientCommand, Names},
+};
 
 use self::{config_file::ConfigFile, runtime::block_on};
 use crate::{
@@ -126,5 +129,5 @@ fn command() -> clap::Command {
         outcomes: outcome_names().collect(),
         reasons: Reason::ALL.iter().map(|reason| reason.as_str()).collect(),
     };
-    names.restrict(Cli::command())
+    ignore_empty_variables(names.restrict(Cli::command()))
 }

@@ -21,9 +21,6 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use logkey_client::output::is_closed_pipe;
-
-use self::failure::Failure;
 
 /// The arguments of `logkey audit`.
 #[derive(Debug, Args)]
@@ -69,7 +66,6 @@ pub async fn run(args: AuditArgs) -> ExitCode {
         Command::Restart(args) => restart::run(args).await,
     };
     match result {
-        Err(Failure::Other(error)) if error.downcast_ref().is_some_and(is_closed_pipe) => ExitCode::SUCCESS,
         Ok(code) => code,
         Err(failure) => failure.report(if is_verify { 2 } else { 1 }),
     }

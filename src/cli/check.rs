@@ -41,6 +41,8 @@ struct Checked {
 pub fn run(args: &CheckArgs) -> ExitCode {
     let checked = check(args, &ProcessEnv);
     match args.output.format() {
+        // Only warnings are left out.
+        None if checked.is_valid => {}
         Some(Format::Table | Format::Wide | Format::Name) | None => {
             checked.messages.iter().for_each(|line| anstream::eprintln!("{line}"));
         }

@@ -153,10 +153,16 @@ async fn a_closed_pipe_is_no_failure() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path()).await;
     let store = format!("sqlite://{}/logkey.db", dir.path().display());
-    for arguments in [&["list", "--json"][..], &["list"], &["show", "1"]] {
+    let backup = dir.path().join("backup").display().to_string();
+    for arguments in [
+        &["audit", "list", "--json"][..],
+        &["audit", "list"],
+        &["audit", "show", "1"],
+        &["backup", "--out", &backup, "--without-key"],
+    ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let mut command = logkey(&[&["audit"], arguments, &["--store", &store]].concat());
+        let mut command = logkey(&[arguments, &["--store", &store]].concat());
         let output =
             command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
@@ -178,5 +184,19 @@ async fn a_followed_list_prints_events_as_they_happen() {
         let line = lines.next().unwrap();
         assert!(line.trim_start().starts_with(&format!("{position} ")), "{line}");
         assert!(line.contains("AssociateKmsKey"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_followed_list_as_csv_has_one_header() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    let store = format!("sqlite://{}/logkey.db", dir.path().display());
+    let mut command = logkey(&["audit", "list", "--follow", "--limit", "2", "-o", "csv", "--store", &store]);
+    let mut child = KillOnDrop(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    for start in ["position,action,outcome,", "3,AssociateKmsKey,", "4,AssociateKmsKey,"] {
+        let line = lines.next().unwrap();
+        assert!(line.starts_with(start), "{start}: {line}");
     }
 }

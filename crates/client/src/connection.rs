@@ -9,5 +9,7 @@ pub(crate) mod login;
 pub(crate) mod login_source;
 pub(crate) mod oauth;
 pub(crate) mod token;
+mod variables;
 
 pub use args::ConnectionArgs;
+pub use variables::ignore_empty_variables;

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
-use logkey_client::output::{Format, OutputArgs, print, print_text, to_json};
+use logkey_client::output::{OutputArgs, RowPrinter, print, print_text};
 
 use super::{
     archived::WholeLog,
@@ -65,7 +65,8 @@ async fn follow(log: &WholeLog, filter: EventFilter, limit: u32, form: &Form) ->
     let mut first = log.newest(&filter, limit).await?;
     first.reverse();
     after = first.last().map_or(after, |last| last.seq.max(after));
-    form.print_lines(&first)?;
+    let mut printer = form.printer();
+    form.print_lines(&mut printer, &first)?;
     loop {
         let through = end(log).await?;
         let next = EventFilter { after: Some(after), ..filter.clone() };
@@ -78,7 +79,7 @@ async fn follow(log: &WholeLog, filter: EventFilter, limit: u32, form: &Form) ->
             )
             .into());
         }
-        form.print_lines(&page)?;
+        form.print_lines(&mut printer, &page)?;
         let is_full = page.len() >= PAGE as usize;
         after = page.last().filter(|_| is_full).map_or(through.max(after), |last| last.seq);
         if !is_full {
@@ -121,22 +122,24 @@ impl Form {
     }
 
     /// Prints each event on a line, because nobody knows how many will follow.
-    fn print_lines(&self, events: &[StoredEvent]) -> Result<(), Failure> {
+    fn print_lines(&self, printer: &mut RowPrinter, events: &[StoredEvent]) -> Result<(), Failure> {
         for event in events.iter().filter(|event| is_readable(event)) {
-            let view = ParsedEvent::try_from(event)?;
             match self {
                 Self::Stored => print_text(&event.body)?,
-                Self::Output(output) => match output.format() {
-                    None => {}
-                    Some(Format::Json | Format::Yaml) => {
-                        print_text(&to_json(&report::message(&view, event)).to_string())?;
-                    }
-                    Some(Format::Name) => print_text(&view.id)?,
-                    Some(Format::Table | Format::Wide | Format::Csv) => print_text(&line(&view))?,
-                },
+                Self::Output(_) => {
+                    let view = ParsedEvent::try_from(event)?;
+                    printer.print(&report::row(&view, event), &line(&view))?;
+                }
             }
         }
         Ok(())
+    }
+
+    fn printer(&self) -> RowPrinter {
+        match self {
+            Self::Stored => RowPrinter::new(&OutputArgs::default()),
+            Self::Output(output) => RowPrinter::new(output),
+        }
     }
 }
 

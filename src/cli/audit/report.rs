@@ -28,6 +28,13 @@ pub fn report(events: &[StoredEvent]) -> Result<Report, Unreadable> {
     Ok(Report::new(document(&views, events), table))
 }
 
+/// The report of one event, as one row.
+pub(super) fn row(view: &ParsedEvent, event: &StoredEvent) -> Report {
+    let mut table = table();
+    add_row(&mut table, view);
+    Report::new(to_json(&message(view, event)), table)
+}
+
 /// A table of events without rows.
 pub(super) fn table() -> Table {
     let columns = [

@@ -107,8 +107,28 @@ async fn events_are_listed_shown_and_followed() {
     let shown = cli.ok(&["events", "show", &text("id")]).await;
     assert!(shown.contains("AWS request ids of "), "{shown}");
     let followed = cli.ok(&["events", "follow", "--after", "0", "--limit", "2", "-o", "json"]).await;
-    let positions =
-        followed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["position"].clone());
-    assert_eq!(positions.collect::<Vec<_>>().len(), 2, "one document on each line: {followed}");
+    let position =
+        |line| serde_json::from_str::<Value>(line).unwrap()["position"].as_str().unwrap().to_owned();
+    let positions: Vec<String> = followed.lines().map(position).collect();
+    assert_eq!(positions.len(), 2, "one document on each line: {followed}");
+    let follow = async |form: &[&str]| {
+        cli.ok(&[&["events", "follow", "--after", "0", "--limit", "2"][..], form].concat()).await
+    };
+    let csv = follow(&["-o", "csv"]).await;
+    let rows: Vec<&str> = csv.lines().collect();
+    assert!(rows.len() == 3 && rows[0].starts_with("position,time,kind,"), "one header: {csv}");
+    for (row, position) in rows[1..].iter().zip(&positions) {
+        assert!(row.starts_with(&format!("{position},")), "{csv}");
+    }
+    let yaml = follow(&["-o", "yaml"]).await;
+    assert_eq!(yaml.matches("---\n").count(), 2, "one document for each event: {yaml}");
+    assert!(
+        yaml.starts_with("---\n") && yaml.contains(&format!("\nposition: \"{}\"\n", positions[1])),
+        "{yaml}"
+    );
+    assert_eq!(follow(&["--quiet"]).await, "");
+    let beyond = cli.run(&["events", "show", "999999"]).await;
+    assert_eq!(beyond.code, 4, "{}", beyond.stderr);
+    assert!(beyond.stderr.contains("position"), "{}", beyond.stderr);
     service.stop().await;
 }

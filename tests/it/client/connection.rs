@@ -44,5 +44,28 @@ async fn a_connection_uses_the_certificates_of_its_options_or_its_context() {
         assert_eq!(ended.code, 2, "{options:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(named), "{options:?}: {}", ended.stderr);
     }
+    let plain = cli.run(&["whoami", "--server", &server.replacen("https", "http", 1)]).await;
+    assert_eq!(plain.code, 5, "{}", plain.stderr);
+    assert!(plain.stderr.contains("its URL begins with https://"), "{}", plain.stderr);
+    for options in [&["--ca-file", "ca.pem"][..], &own] {
+        let server = server.replacen("https", "http", 1);
+        let refused = cli.run(&[&["whoami", "--server", &server][..], options].concat()).await;
+        assert_eq!(refused.code, 2, "no token is sent without TLS: {}", refused.stderr);
+        assert!(refused.stderr.contains("write https://"), "{}", refused.stderr);
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_wrong_server_is_refused_with_what_to_name_instead() {
+    let service = Plan::default().start().await;
+    let cli = Cli::of(&service);
+    let port = service.address.port();
+    let ended = cli.run(&["whoami", "--server", &format!("https://localhost:{port}")]).await;
+    assert_eq!(ended.code, 5, "{}", ended.stderr);
+    assert!(ended.stderr.contains("its URL begins with http://"), "{}", ended.stderr);
+    let ended = cli.run(&["whoami", "--server", &format!("http://{}", service.admin)]).await;
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("speaks no gRPC"), "{}", ended.stderr);
     service.stop().await;
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use url::Url;
 
 use super::{
-    bearer::Token,
+    bearer::UncheckedToken,
     contexts::{Context, Contexts, ContextsFile},
     duration,
     token::TokenSource,
@@ -40,7 +40,7 @@ pub struct ConnectionArgs {
     token_command: Option<String>,
     /// The token itself. A command line is visible to others: use the variable
     #[arg(long, hide = true, env = "LOGKEY_TOKEN", hide_env_values = true, global = true)]
-    token: Option<Token>,
+    token: Option<UncheckedToken>,
     /// How long a call may take, retries included
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration::parse, global = true)]
     pub(crate) timeout: Duration,
@@ -111,8 +111,11 @@ impl ConnectionArgs {
 
     fn token_source(&self, name: Option<&str>, context: &Context) -> Result<TokenSource, Failure> {
         let from_options = TokenSource::new(self.token_file.as_ref(), self.token_command.as_ref());
+        if let (None, Some(token)) = (&from_options, &self.token) {
+            let invalid = |cause| Failure::Usage(format!("cannot use the token in LOGKEY_TOKEN: {cause}"));
+            return token.parse().map(TokenSource::Fixed).map_err(invalid);
+        }
         let source = from_options
-            .or_else(|| self.token.clone().map(TokenSource::Fixed))
             .or_else(|| TokenSource::new(context.token_file.as_ref(), context.token_command.as_ref()));
         if let (None, Some(name), Some(login)) = (&source, name, &context.login) {
             return Ok(TokenSource::Login(Box::new(self.contexts.login_source(name, login)?)));

@@ -26,6 +26,11 @@ pub(crate) fn channel(connection: &Connection) -> Result<Channel, Failure> {
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL);
     if server.scheme() == "https" {
         endpoint = endpoint.tls_config(tls(connection)?).map_err(|error| invalid(&error))?;
+    } else if connection.ca_file.is_some() || connection.client_certificate.is_some() {
+        // Without TLS the token would be sent as plain text, although a certificate is to be verified.
+        return Err(Failure::Usage(format!(
+            "{server} has no certificate to verify: write https://, or omit --ca-file, --client-cert and --client-key"
+        )));
     }
     Ok(endpoint.connect_lazy())
 }

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status, transport::Channel};
 
 use super::{
-    retry::Reconnects,
+    retry::{Reconnects, is_broken_connection},
     state::{Session, request},
 };
 use crate::failure::Failure;
@@ -32,6 +32,10 @@ impl Session {
             let timed_out = || Failure::Timeout { server: self.server.clone(), after: self.timeout };
             let status = match answer.map_err(|_elapsed| timed_out())? {
                 Ok(response) => return Ok(response.into_inner()),
+                // tonic's own timer ends at the same time.
+                Err(status) if is_broken_connection(&status) && Instant::now() >= deadline => {
+                    return Err(timed_out());
+                }
                 Err(status) => status,
             };
             if status.code() == Code::Unauthenticated && !renewed {

@@ -34,11 +34,38 @@ impl Session {
 
     /// The failure of a call or of a stream.
     pub(super) fn failure(&self, status: Status) -> Failure {
-        if retry::is_broken_connection(&status) {
-            Failure::Unreachable { server: self.server.clone(), cause: retry::root_cause(&status) }
+        let is_broken = retry::is_broken_connection(&status);
+        let cause = if is_broken { retry::root_cause(&status) } else { status.message().to_owned() };
+        let advice = advice(&self.server, &cause, is_broken);
+        let failure = if is_broken {
+            Failure::Unreachable { server: self.server.clone(), cause }
         } else {
             Failure::Refused(Box::new(status))
+        };
+        match advice {
+            None => failure,
+            Some(hint) => Failure::WithHint { failure: Box::new(failure), hint: hint.to_owned() },
         }
+    }
+}
+
+/// What to do about a connection that was made to something else than the URL says.
+fn advice(server: &str, cause: &str, is_broken: bool) -> Option<&'static str> {
+    let names = |words: &[&str]| words.iter().any(|word| cause.contains(word));
+    match (server.starts_with("https:"), is_broken) {
+        // What tonic says of an answer that is no gRPC.
+        (_, false) => names(&["grpc-status header missing"])
+            .then_some("The server there speaks no gRPC: name the port that \"server.listen\" sets."),
+        // rustls: <https://docs.rs/rustls/latest/rustls/enum.Error.html>.
+        (true, true) if names(&["InvalidContentType"]) => {
+            Some("The server there does not use TLS: its URL begins with http://.")
+        }
+        (true, true) => names(&["invalid peer certificate"]).then_some(
+            "The certificate must be for the host in the URL, and from an authority of the system or of --ca-file.",
+        ),
+        // A server that expects TLS closes a connection that begins otherwise.
+        (false, true) => names(&["broken pipe", "connection reset", "frame with invalid size", "closed"])
+            .then_some("If the service uses TLS, its URL begins with https://."),
     }
 }
 

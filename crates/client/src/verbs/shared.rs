@@ -76,3 +76,13 @@ pub(super) fn hint(output: &OutputArgs, text: &dyn Display) {
         let _ignored = std::io::Write::write_fmt(&mut anstream::stderr().lock(), format_args!("{text}\n"));
     }
 }
+
+/// Names the request id where the same request can succeed later, so that it is not made twice.
+pub(super) fn repeatable(failure: Failure, request_id: &str) -> Failure {
+    if failure.can_pass() {
+        let hint = format!("To repeat the same request, add --request-id {request_id}");
+        Failure::WithHint { failure: Box::new(failure), hint }
+    } else {
+        failure
+    }
+}

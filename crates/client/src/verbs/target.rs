@@ -59,7 +59,7 @@ impl TargetArgs {
         let (account, region) = (account.unwrap_or_default(), region.unwrap_or_default());
         let resource = match self.target.as_str() {
             QUERY_RESULTS => Resource::Arn(query_results(session, &account, &region).await?),
-            arn if arn.starts_with("arn:") => Resource::Arn(arn.to_owned()),
+            arn if arn.starts_with("arn:") => Resource::Arn(log_group_arn(arn).to_owned()),
             name => Resource::LogGroupName(name.to_owned()),
         };
         Ok(Target { account_id: account, region, resource })
@@ -74,6 +74,13 @@ impl Target {
             Resource::Arn(it) => arn(it.clone()),
         }
     }
+}
+
+/// The ARN of a log group without the `:*` with which `DescribeLogGroups` and the console write it:
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_LogGroup.html>.
+pub(super) fn log_group_arn(arn: &str) -> &str {
+    let is_log_group = arn.splitn(6, ':').nth(5).is_some_and(|resource| resource.starts_with("log-group:"));
+    if is_log_group { arn.strip_suffix(":*").unwrap_or(arn) } else { arn }
 }
 
 async fn query_results(session: &Session, account: &str, region: &str) -> Result<String, Failure> {

@@ -14,6 +14,7 @@ use crate::{
         bulk_association_service_client::BulkAssociationServiceClient,
     },
     session::Session,
+    verbs::shared::repeatable,
 };
 
 /// A job.
@@ -126,15 +127,17 @@ pub(super) async fn run(
 
 /// Creates the job that takes another one back. It starts by itself.
 pub(super) async fn revert(session: &Session, args: RevertArgs, output: &OutputArgs) -> Result<(), Failure> {
+    let request_id = args.request_id.unwrap_or_else(Uuid::new_v4).to_string();
     let request = RevertBulkAssociationRequest {
         id: args.control.job.clone(),
-        request_id: args.request_id.unwrap_or_else(Uuid::new_v4).to_string(),
+        request_id: request_id.clone(),
         reason: args.reason,
     };
     let response = session.call(request, async |channel, request| {
         BulkAssociationServiceClient::new(channel).revert_bulk_association(request).await
     });
-    finish(session, response.await?.bulk_association, args.control.watch, output).await
+    let response = response.await.map_err(|failure| repeatable(failure, &request_id))?;
+    finish(session, response.bulk_association, args.control.watch, output).await
 }
 
 async fn finish(

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io, path::Path};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, verbs::target::log_group_arn};
 
 /// The maximum of the service, as `Selection.resource_arns` documents it.
 const MAX_ARNS: usize = 5_000;
@@ -34,7 +34,7 @@ fn parse(source: impl io::Read) -> Result<Vec<String>, String> {
                 "line {line}: \"{arn}\" is no ARN; expected arn:aws:logs:REGION:ACCOUNT:log-group:NAME"
             ));
         }
-        arns.push(arn.to_owned());
+        arns.push(log_group_arn(arn).to_owned());
     }
     match arns.len() {
         0 => Err("it lists no ARN".to_owned()),
@@ -51,11 +51,11 @@ mod tests {
 
     #[test]
     fn the_output_of_list_is_an_input() {
-        let text = "resource,kms_key_arn,arn\n/a,,arn:aws:logs:eu-west-1:111122223333:log-group:/a\n";
-        assert_eq!(
-            parse(text.as_bytes()),
-            Ok(vec!["arn:aws:logs:eu-west-1:111122223333:log-group:/a".to_owned()])
-        );
+        let arn = "arn:aws:logs:eu-west-1:111122223333:log-group:/a";
+        // The second one is as `DescribeLogGroups` writes it.
+        for text in [format!("resource,kms_key_arn,arn\n/a,,{arn}\n"), format!("arn\n{arn}:*\n")] {
+            assert_eq!(parse(text.as_bytes()), Ok(vec![arn.to_owned()]));
+        }
     }
 
     #[test]

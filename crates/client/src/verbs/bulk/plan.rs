@@ -16,7 +16,10 @@ use crate::{
         create_bulk_association_request::Change,
     },
     session::Session,
-    verbs::selection::{CurrentKeyArgs, KeyArgs, SelectionArgs},
+    verbs::{
+        selection::{CurrentKeyArgs, KeyArgs, SelectionArgs},
+        shared::repeatable,
+    },
 };
 
 /// The arguments of `logkey bulk plan`.
@@ -96,18 +99,20 @@ async fn create(
         }
     };
     let start = args.start;
+    let request_id = args.request_id.unwrap_or_else(Uuid::new_v4).to_string();
     let request = CreateBulkAssociationRequest {
         selection: Some(selection),
         change: Some(change),
         start,
         safety: args.safety(),
-        request_id: args.request_id.unwrap_or_else(Uuid::new_v4).to_string(),
+        request_id: request_id.clone(),
         reason: args.reason,
     };
     let created = session.call(request, async |channel, request| {
         BulkAssociationServiceClient::new(channel).create_bulk_association(request).await
     });
-    let created = created.await?.bulk_association.unwrap_or_default();
+    let created = created.await.map_err(|failure| repeatable(failure, &request_id))?;
+    let created = created.bulk_association.unwrap_or_default();
     let expected = |job: &_| if start { job::is_at_rest(job) } else { job::is_planned(job) };
     let job = watch::until(session, &created.id, output, expected).await?;
     output::print(&job::report(&job), output)?;

@@ -19,7 +19,7 @@ use crate::{
     session::Session,
     verbs::{
         association, get,
-        shared::ServiceArgs,
+        shared::{ServiceArgs, repeatable},
         target::{Target, TargetArgs},
     },
 };
@@ -130,16 +130,6 @@ pub(crate) async fn disassociate(args: DisassociateArgs) -> Result<(), Failure> 
         warnings: response.warnings,
     };
     change.finish(&session, &target, answer, State::DefaultEncryption).await
-}
-
-/// Names the request id where the same request can succeed later, so that it is not made twice.
-fn repeatable(failure: Failure, request_id: &str) -> Failure {
-    if failure.can_pass() {
-        let hint = format!("To repeat the same request, add --request-id {request_id}");
-        Failure::WithHint { failure: Box::new(failure), hint }
-    } else {
-        failure
-    }
 }
 
 impl ChangeArgs {

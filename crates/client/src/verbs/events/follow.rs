@@ -7,7 +7,7 @@ use clap::Args;
 use super::{filter::FilterArgs, show};
 use crate::{
     failure::Failure,
-    output::{self, Format, OutputArgs, to_json},
+    output::{self, OutputArgs, Report, RowPrinter, to_json},
     proto::{AuditEvent, WatchAuditEventsRequest, audit_service_client::AuditServiceClient},
     session::Session,
     verbs::shared::time,
@@ -27,10 +27,7 @@ pub(super) struct FollowArgs {
 }
 
 pub(super) async fn run(session: &Session, args: FollowArgs, output: &OutputArgs) -> Result<(), Failure> {
-    let format = output.format().unwrap_or(Format::Table);
-    if matches!(format, Format::Yaml | Format::Csv) {
-        return Err(Failure::Usage("events follow prints table, wide, json or name".to_owned()));
-    }
+    let mut printer = RowPrinter::new(output);
     let position = Cell::new(args.after);
     let filter = args.filter.filter();
     let mut remaining = args.limit.unwrap_or(u64::MAX);
@@ -44,7 +41,9 @@ pub(super) async fn run(session: &Session, args: FollowArgs, output: &OutputArgs
                     if remaining == 0 || position.get().is_some_and(|position| event.position <= position) {
                         continue;
                     }
-                    output::print_text(&line(event, format))?;
+                    let row = show::table(std::slice::from_ref(event), "");
+                    let line = line(event, printer.is_wide());
+                    printer.print(&Report::new(to_json(event), row), &line)?;
                     position.set(Some(event.position));
                     remaining -= 1;
                 }
@@ -55,21 +54,13 @@ pub(super) async fn run(session: &Session, args: FollowArgs, output: &OutputArgs
         .await
 }
 
-/// One line; JSON is one document on each line.
-fn line(event: &AuditEvent, format: Format) -> String {
-    match format {
-        Format::Json => to_json(event).to_string(),
-        Format::Name => event.id.clone(),
-        Format::Table | Format::Wide | Format::Yaml | Format::Csv => {
-            let AuditEvent { position, kind, action, subject, resource, outcome, .. } = event;
-            let mut line = format!(
-                "{position} {} {kind} {action} {subject} {resource} {outcome}",
-                time(event.time.as_ref())
-            );
-            if format == Format::Wide {
-                line = format!("{line} {} {}", event.correlation_id, show::aws_requests(event));
-            }
-            output::escape(&line.split_whitespace().collect::<Vec<_>>().join(" "))
-        }
+/// The line for people.
+fn line(event: &AuditEvent, wide: bool) -> String {
+    let AuditEvent { position, kind, action, subject, resource, outcome, .. } = event;
+    let mut line =
+        format!("{position} {} {kind} {action} {subject} {resource} {outcome}", time(event.time.as_ref()));
+    if wide {
+        line = format!("{line} {} {}", event.correlation_id, show::aws_requests(event));
     }
+    output::escape(&line.split_whitespace().collect::<Vec<_>>().join(" "))
 }

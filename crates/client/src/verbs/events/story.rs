@@ -164,7 +164,10 @@ async fn at(session: &Session, position: i64, service: &ServiceArgs) -> Result<O
     );
     // The stream waits for the next event if the caller may not see this one and none follows.
     match tokio::time::timeout(service.connection.timeout, reading).await {
-        Ok(read) => read.map(|()| found.into_inner()),
+        Ok(Ok(())) => Ok(found.into_inner()),
+        // The service accepts no position after the last event.
+        Ok(Err(Failure::Refused(status))) if status.code() == tonic::Code::InvalidArgument => Ok(None),
+        Ok(Err(failure)) => Err(failure),
         Err(_elapsed) => Ok(None),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         UpdateEncryptionRuleRequest, encryption_rule_service_client::EncryptionRuleServiceClient,
     },
     session::Session,
-    verbs::shared::{PAGE_SIZE, Page, ServiceArgs, hint, pages},
+    verbs::shared::{PAGE_SIZE, Page, ServiceArgs, hint, pages, repeatable},
 };
 
 /// The arguments of `logkey rule`.
@@ -125,14 +125,16 @@ pub(in crate::verbs) async fn run(args: RuleArgs) -> Result<(), Failure> {
 }
 
 async fn create(session: &Session, args: CreateArgs) -> Result<Report, Failure> {
+    let request_id = args.request_id.unwrap_or_else(Uuid::new_v4).to_string();
     let request = CreateEncryptionRuleRequest {
         encryption_rule: Some(args.definition.new_rule()?),
-        request_id: args.request_id.unwrap_or_else(Uuid::new_v4).to_string(),
+        request_id: request_id.clone(),
     };
     let response = session.call(request, async |channel, request| {
         EncryptionRuleServiceClient::new(channel).create_encryption_rule(request).await
     });
-    Ok(show::report(response.await?.encryption_rule))
+    let response = response.await.map_err(|failure| repeatable(failure, &request_id))?;
+    Ok(show::report(response.encryption_rule))
 }
 
 async fn list(session: &Session, args: ListArgs) -> Result<Report, Failure> {
