@@ -16,8 +16,8 @@ func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string
 	return map[string]string{"authorization": "Bearer " + string(t)}, nil
 }
 
-// RequireTransportSecurity returns false because the example connects without TLS. Return true when you use TLS.
-func (t token) RequireTransportSecurity() bool { return false }
+// RequireTransportSecurity returns false because the example connects without TLS.
+func (token) RequireTransportSecurity() bool { return false }
 
 // withRetries gives each call a deadline, and retries it after the delay of RetryInfo as long as the deadline permits.
 func withRetries(timeout time.Duration) grpc.UnaryClientInterceptor {
@@ -28,10 +28,11 @@ func withRetries(timeout time.Duration) grpc.UnaryClientInterceptor {
 		for {
 			err := invoke(ctx, method, request, reply, conn, options...)
 			retry := detail[*errdetails.RetryInfo](err)
-			if deadline, _ := ctx.Deadline(); retry == nil || time.Until(deadline) < retry.RetryDelay.AsDuration() {
+			delay := retry.GetRetryDelay().AsDuration()
+			if deadline, _ := ctx.Deadline(); retry == nil || time.Until(deadline) < delay {
 				return err
 			}
-			time.Sleep(retry.RetryDelay.AsDuration())
+			time.Sleep(delay)
 		}
 	}
 }

@@ -20,7 +20,7 @@ final class Client {
   private static final Duration TIMEOUT = Duration.ofSeconds(20);
 
   /** Calls a method. Retries after the delay of `RetryInfo`, as long as the deadline permits. */
-  static <S extends AbstractBlockingStub<S>, R> R call(S stub, Function<S, R> method) throws InterruptedException {
+  static <S extends AbstractBlockingStub<S>, R> R call(S stub, Function<S, R> method) throws Exception {
     long deadline = System.nanoTime() + TIMEOUT.toNanos();
     while (true) {
       try {
@@ -34,20 +34,17 @@ final class Client {
   }
 
   /** The time after which a retry can succeed. Empty if a retry does not help. */
-  static Optional<Duration> retryDelay(StatusRuntimeException error) {
+  static Optional<Duration> retryDelay(StatusRuntimeException error) throws InvalidProtocolBufferException {
     return detail(error, RetryInfo.class)
         .map(RetryInfo::getRetryDelay)
         .map(delay -> Duration.ofSeconds(delay.getSeconds(), delay.getNanos()));
   }
 
   /** The detail of this type in an error, such as `ErrorInfo`. */
-  static <D extends Message> Optional<D> detail(StatusRuntimeException error, Class<D> type) {
-    try {
-      for (Any detail : StatusProto.fromThrowable(error).getDetailsList()) {
-        if (detail.is(type)) return Optional.of(detail.unpack(type));
-      }
-    } catch (InvalidProtocolBufferException damaged) {
-      // An error without readable details is handled by its code.
+  static <D extends Message> Optional<D> detail(StatusRuntimeException error, Class<D> type)
+      throws InvalidProtocolBufferException {
+    for (Any detail : StatusProto.fromThrowable(error).getDetailsList()) {
+      if (detail.is(type)) return Optional.of(detail.unpack(type));
     }
     return Optional.empty();
   }

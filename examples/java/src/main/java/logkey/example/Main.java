@@ -34,7 +34,7 @@ import logkey.keyassociation.v1.WatchBulkAssociationResponse;
 
 /** Sets the key of all log groups that the tenant may see with a bulk job. The argument is the key. */
 public final class Main {
-  public static void main(String[] arguments) throws InterruptedException {
+  public static void main(String[] arguments) throws Exception {
     ManagedChannel channel = Grpc.newChannelBuilder(System.getenv("LOGKEY_ADDRESS"), InsecureChannelCredentials.create())
         .intercept(Client.withToken(System.getenv("LOGKEY_TOKEN"))).build();
     try {
@@ -49,7 +49,7 @@ public final class Main {
     }
   }
 
-  private static void run(ManagedChannel channel, String key) throws InterruptedException {
+  private static void run(ManagedChannel channel, String key) throws Exception {
     List<KeyAssociation> groups = listLogGroups(channel);
     long withoutKey = groups.stream().filter(group -> group.getKmsKeyArn().isEmpty()).count();
     System.out.printf("%d log groups, %d without a key%n", groups.size(), withoutKey);
@@ -58,7 +58,7 @@ public final class Main {
   }
 
   /** The log groups of every account and Region of the tenant. */
-  private static List<KeyAssociation> listLogGroups(ManagedChannel channel) throws InterruptedException {
+  private static List<KeyAssociation> listLogGroups(ManagedChannel channel) throws Exception {
     var tenant = TenantServiceGrpc.newBlockingStub(channel);
     var keys = KeyAssociationServiceGrpc.newBlockingStub(channel);
     GetCallerResponse caller = Client.call(tenant, stub -> stub.getCaller(GetCallerRequest.getDefaultInstance()));
@@ -80,7 +80,7 @@ public final class Main {
 
   /** Plans a job, starts the plan and watches the job to its end. */
   private static BulkAssociation runJob(BulkAssociationServiceBlockingStub jobs, String key)
-      throws InterruptedException {
+      throws Exception {
     // With one id for all attempts, a retry cannot create a second job.
     var request = CreateBulkAssociationRequest.newBuilder().setSelection(Selection.getDefaultInstance())
         .setKey(KeyChoice.newBuilder().setKmsKeyId(key)).setRequestId(UUID.randomUUID().toString()).build();
@@ -101,7 +101,7 @@ public final class Main {
    */
   private static BulkAssociation watch(
       BulkAssociationServiceBlockingStub jobs, String id, Predicate<BulkAssociation> proceed)
-      throws InterruptedException {
+      throws Exception {
     var request = WatchBulkAssociationRequest.newBuilder().setId(id).build();
     while (true) {
       Context.CancellableContext untilReturn = Context.current().withCancellation();
