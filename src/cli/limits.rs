@@ -29,7 +29,8 @@ pub(super) async fn run(args: LimitsArgs) -> ExitCode {
         Ok(report) => print(&report, &args.output),
         Err(error) => {
             anstream::eprintln!(
-                "logkey: cannot read the limits from {}: {}",
+                "logkey: cannot read the limits from {}: {}; name the service's admin port (`server.admin_listen`) \
+                 with --admin",
                 args.admin,
                 error_chain(&*error)
             );
@@ -53,8 +54,8 @@ fn report(view: &LimitsView, document: Value) -> Report {
         Column::new("full_in"),
         Column::new("in_flight"),
         Column::new("waiting"),
-        Column::optional("quota"),
-        Column::optional("rate"),
+        Column::new("quota"),
+        Column::new("rate"),
         Column::optional("source"),
     ];
     let mut table = Table::new(&columns, "no limit is in use");

@@ -112,6 +112,11 @@ async fn no_line_is_wider_than_the_terminal_and_no_id_is_broken() {
     let titles = |shown: &str| shown.lines().filter(|line| line.starts_with("REGION ")).count();
     let [narrow, wide] = [run(60, "bulk items JOB").await, run(140, "bulk items JOB").await];
     assert_eq!((titles(&narrow), titles(&wide)), (2, 0), "{narrow}\n{wide}");
+    let limits = run(80, "limits --admin ADMIN").await;
+    assert!(
+        limits.contains(" QUOTA ") && limits.contains("/s"),
+        "a narrow terminal shows the quotas: {limits}"
+    );
     let wide = run(60, "list -o wide").await;
     assert!(wide.lines().any(|line| line.chars().count() > 60), "everything is shown: {wide}");
     service.stop().await;
