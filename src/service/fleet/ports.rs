@@ -71,7 +71,8 @@ pub struct Fleet {
     pub(super) streams: Arc<StreamLimiter>,
     /// The jobs of rules that this process started, until their end is recorded in the coverage.
     pub(super) rule_jobs: Arc<Mutex<HashMap<JobId, JobScope>>>,
-    /// The resources that somebody else changed while these jobs were going to change them.
+    /// The resources that have to be evaluated again when these jobs have ended: somebody else changed them, or a rule
+    /// requires another key by now.
     pub(super) changed_meanwhile: Arc<Mutex<HashMap<JobId, HashSet<Resource>>>>,
     /// AWS's ids of the calls by which this process made the changes of rules.
     pub(super) rule_calls: Arc<Mutex<RecentIds>>,

@@ -176,6 +176,54 @@ async fn a_change_by_somebody_else_during_a_job_is_repaired_after_it() {
 }
 
 #[tokio::test]
+async fn a_new_key_of_a_rule_follows_the_job_that_sets_the_old_one() {
+    let service = Plan::with_resources(|it| groups(it, "a", 3)).start().await;
+    service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", Effect::Throttle));
+    let rules = RuleCaller::new(&service, "payments", BULK);
+    let created = rules.create(rule(RuleMode::Enforce, &["/payments/a-*"], &key("good"))).await.unwrap();
+    rules
+        .wait(&created.id, |rule| {
+            rule.last_evaluation.as_ref().is_some_and(|it| !it.bulk_association_id.is_empty())
+        })
+        .await;
+    let next = EncryptionRule { id: created.id.clone(), ..rule(RuleMode::Enforce, &[], &key("next")) };
+    rules.update(next, &["key"]).await.unwrap();
+    assert_eq!(rules.evaluate(&created.id, None).await.unwrap().bulk_association, None);
+    service.sandbox.sandbox().clear_faults();
+    until("every group has the new key", async || {
+        (0..3).all(|n| key_of(&service, &format!("/payments/a-{n:03}")) == Some(key("next")))
+    })
+    .await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_finding_says_why_the_change_after_an_event_failed() {
+    let denied = "User: arn:aws:sts::111122223333:assumed-role/LogKeyAssociator/x is not authorized to perform: logs:AssociateKmsKey with an explicit deny in a service control policy";
+    let effect =
+        Effect::Error { code: "AccessDeniedException".into(), message: Some(denied.into()), status: None };
+    let service = with_events(1, &[Fault::on("AssociateKmsKey", effect)]).await;
+    let rules = RuleCaller::new(&service, "payments", BULK);
+    let created = rules.create(rule(RuleMode::Enforce, &["/payments/new-*"], &key("good"))).await.unwrap();
+    rules.wait_for_evaluation(&created.id).await;
+    let logs = crate::event_queue::logs(&service.sandbox);
+    logs.create_log_group().log_group_name("/payments/new-1").send().await.unwrap();
+    let caller = service.caller("payments", BULK);
+    until("the finding has the cause, the remedy and the job", async || {
+        let mut coverage = CoverageServiceClient::new(caller.channel());
+        let of_rule = ListCoverageFindingsRequest { rule_id: created.id.clone(), ..Default::default() };
+        let page = coverage.list_coverage_findings(caller.request(of_rule)).await.unwrap().into_inner();
+        page.findings.iter().any(|it| {
+            it.reason == "DENIED_BY_ORGANIZATION"
+                && it.remedy.contains("service control policy")
+                && !it.bulk_association_id.is_empty()
+        })
+    })
+    .await;
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_burst_of_new_groups_leaves_no_group_without_its_key_and_no_finding() {
     let service = with_events(1, &[]).await;
     let rules = RuleCaller::new(&service, "payments", BULK);

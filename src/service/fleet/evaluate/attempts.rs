@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use crate::{
     domain::{
+        arn::KmsKeyArn,
         association::Resource,
-        fleet::{EncryptionRule, Failure, ItemState, Job, JobId, JobState, PauseReason},
+        fleet::{EncryptionRule, Failure, Item, ItemState, Job, JobId, JobState, PauseReason},
         tenant::TenantId,
     },
     ports::{
@@ -24,11 +25,19 @@ const MAX_JOBS: u32 = 500;
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     /// Resources that a job is going to change.
-    pub(super) open: HashMap<Resource, JobId>,
+    pub(super) open: HashMap<Resource, OpenAttempt>,
     /// Jobs that their failure limit paused, with nothing in flight.
     pub(super) paused: Vec<Job>,
     /// Resources whose last change failed.
     pub(super) failed: HashMap<Resource, FailedAttempt>,
+}
+
+/// A change that a job is going to make.
+#[derive(Debug)]
+pub(super) struct OpenAttempt {
+    pub(super) job: JobId,
+    key: Option<KmsKeyArn>,
+    is_running: bool,
 }
 
 /// A change that failed.
@@ -55,8 +64,10 @@ impl Attempts {
         let filter = JobFilter { tenant: Some(tenant.clone()), states, before: None };
         for job in fleet.ports.jobs.list(&filter, MAX_JOBS).await? {
             let Some(rule) = &job.rule else { continue };
-            for (resource, _) in items(fleet, job.id, &[ItemState::Waiting, ItemState::Running]).await? {
-                attempts.open.insert(resource, job.id);
+            for item in items(fleet, job.id, &[ItemState::Waiting, ItemState::Running]).await? {
+                let is_running = item.state == ItemState::Running;
+                let open = OpenAttempt { job: job.id, key: item.new_key, is_running };
+                attempts.open.insert(item.resource, open);
             }
             let is_paused = job.status.pause_reason == Some(PauseReason::FailureLimit);
             let enforces = rules.iter().any(|it| it.id.as_str() == &**rule && it.enforces());
@@ -66,26 +77,40 @@ impl Attempts {
         }
         let last = rules.iter().filter_map(|rule| rule.status.evaluation.as_ref()?.job);
         for job in last {
-            for (resource, failure) in items(fleet, job, &[ItemState::Failed, ItemState::Unknown]).await? {
-                attempts.failed.insert(resource, FailedAttempt { job, failure });
-            }
+            attempts.add_failed(fleet, job).await?;
         }
         Ok(attempts)
+    }
+
+    /// Adds the changes of a job that failed.
+    pub(super) async fn add_failed(&mut self, fleet: &Fleet, job: JobId) -> Result<(), Unavailable> {
+        for Item { resource, failure, .. } in
+            items(fleet, job, &[ItemState::Failed, ItemState::Unknown]).await?
+        {
+            self.failed.insert(resource, FailedAttempt { job, failure });
+        }
+        Ok(())
+    }
+}
+
+// === impl OpenAttempt ===
+
+impl OpenAttempt {
+    /// Whether the job certainly gives the resource this key, if nobody else changes it meanwhile.
+    pub(super) fn will_set(&self, key: &KmsKeyArn) -> bool {
+        // A running change may have been made already, before the resource was read.
+        !self.is_running && self.key.as_ref() == Some(key)
     }
 }
 
 /// The items of a job in these states.
-async fn items(
-    fleet: &Fleet,
-    job: JobId,
-    states: &[ItemState],
-) -> Result<Vec<(Resource, Option<Failure>)>, Unavailable> {
+async fn items(fleet: &Fleet, job: JobId, states: &[ItemState]) -> Result<Vec<Item>, Unavailable> {
     let filter = ItemFilter { job, states: states.to_vec(), reasons: Vec::new(), locations: None };
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let page = fleet.ports.jobs.items(&filter, after, PAGE).await?;
         after = page.last().map(|item| item.key);
-        found.extend(page.into_iter().map(|item| (item.resource, item.failure)));
+        found.extend(page);
         if after.is_none() {
             return Ok(found);
         }

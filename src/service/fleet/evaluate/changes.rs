@@ -67,7 +67,7 @@ impl Evaluation {
             let cancelled = Transition { status, failure: None, retries: false };
             // It stays if a caller has continued it meanwhile.
             if self.fleet.ports.jobs.transition(job.id, &cancelled).await? {
-                self.attempts.open.retain(|_, open| *open != job.id);
+                self.attempts.open.retain(|_, open| open.job != job.id);
             }
         }
         Ok(())

@@ -293,10 +293,10 @@ impl<'p> Pass<'p> {
                 .get(&(resource, &change.key))
                 .is_some_and(|at| change.created.is_none_or(|created| created <= *at));
             let Some(finding) = self.findings.get_mut(change.finding) else { continue };
-            if let Some(job) = self.evaluation.attempts.open.get(resource) {
-                finding.job = Some(*job);
-                if self.evaluation.is_partial {
-                    self.evaluation.fleet.evaluate_after(*job, resource);
+            if let Some(open) = self.evaluation.attempts.open.get(resource) {
+                finding.job = Some(open.job);
+                if self.evaluation.is_partial || !open.will_set(&change.key) {
+                    self.evaluation.fleet.evaluate_after(open.job, resource);
                 }
             } else if change.is_repair && repairs >= MAX_REPAIRS {
                 finding.kind = FindingKind::Flapping;

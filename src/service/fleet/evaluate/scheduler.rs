@@ -239,6 +239,9 @@ impl RuleScheduler {
             let is_done = match resources {
                 Some(resources) => {
                     if let Some(mut evaluation) = Evaluation::load(&self.fleet, &self.state, &tenant).await? {
+                        for job in &jobs {
+                            evaluation.attempts.add_failed(&self.fleet, *job).await?;
+                        }
                         evaluation.run_resources(&resources, false).await?;
                     }
                     true
