@@ -96,7 +96,7 @@ async fn a_new_sink_gets_archived_events_first() {
     let sink = format!("[[audit.sinks]]\nname = \"copy\"\ntype = \"file\"\npath = \"{}\"\n", file.display());
     let service = aged.serve_with(&format!("archive = \"{}\"\n{sink}", aged.archive().display())).await;
     let mut copied: Vec<String> = Vec::new();
-    for _ in 0..300 {
+    for _ in 0..1200 {
         let lines = std::fs::read_to_string(&file).unwrap_or_default();
         copied =
             lines.lines().filter(|line| !line.starts_with("{\"checkpoint\"")).map(str::to_owned).collect();
