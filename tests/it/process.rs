@@ -135,14 +135,19 @@ impl Process {
 
     /// Waits until the metrics contain this text, for example the count of a reload.
     async fn until_metric(&self, metric: &str) {
+        self.until_metrics(metric, |text| text.contains(metric)).await;
+    }
+
+    /// Waits until the metrics are as expected.
+    async fn until_metrics(&self, expected: &str, are_so: impl Fn(&str) -> bool) {
         let url = format!("http://{}/metrics", self.admin);
         for _ in 0..MAX_POLLS {
-            if reqwest::get(&url).await.unwrap().text().await.unwrap().contains(metric) {
+            if are_so(&reqwest::get(&url).await.unwrap().text().await.unwrap()) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("timed out waiting for {metric}");
+        panic!("timed out waiting for {expected}");
     }
 
     fn folder(&self) -> &Path {

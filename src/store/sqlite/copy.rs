@@ -76,7 +76,8 @@ INSERT INTO filling SELECT randomblob(1024) FROM number";
         let database = folder.path().join("log.db");
         let url = format!("sqlite://{}", database.display());
         let options = SqliteConnectOptions::new().filename(&database).create_if_missing(true);
-        let options = options.journal_mode(SqliteJournalMode::Wal);
+        // Otherwise SQLite begins the log again between two copies, and it does not grow.
+        let options = options.journal_mode(SqliteJournalMode::Wal).pragma("wal_autocheckpoint", "0");
         let mut writer = SqliteConnection::connect_with(&options).await.unwrap();
         sqlx::raw_sql(FILL_SQL).execute(&mut writer).await.unwrap();
         let copy = async |name: &str, max_growth| {
