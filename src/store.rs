@@ -27,5 +27,5 @@ mod tree_rows;
 pub use self::{
     config::Config,
     error::OpenError,
-    open::{ReadOnlyStore, Store, copy, open, open_reader, open_with_progress},
+    open::{ReadOnlyStore, Store, copy, open, open_reader, open_with_progress, sync},
 };

@@ -139,6 +139,16 @@ pub async fn copy(config: &Config, to: &Path) -> Result<(), OpenError> {
     sqlite::copy(&config.url, to).await
 }
 
+/// Puts on disk what readers see. In a SQLite store that can be what a killed process left in memory; a
+/// PostgreSQL server shows only what is on its disk.
+///
+/// # Errors
+///
+/// [`OpenError`], whose message says what to do.
+pub fn sync(config: &Config) -> Result<(), OpenError> {
+    if config.is_shared() { Ok(()) } else { sqlite::sync(&config.url) }
+}
+
 // === impl ReadOnlyStore ===
 
 impl fmt::Debug for ReadOnlyStore {

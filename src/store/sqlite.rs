@@ -26,4 +26,4 @@ mod wal;
 mod write;
 mod writer;
 
-pub(super) use self::{copy::copy, database::Sqlite, file::path, read::Reader};
+pub(super) use self::{copy::copy, database::Sqlite, file::path, read::Reader, wal::sync};

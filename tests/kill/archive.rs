@@ -24,7 +24,7 @@ use rand::Rng as _;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, sqlite::SqliteConnectOptions};
 
 use crate::{
-    disk::Disk,
+    disk::{Disk, Syncs, Unsynced},
     load::Load,
     log,
     process::{Process, logkey, until},
@@ -358,4 +358,40 @@ async fn power_loss_during_archiving_or_rotation_loses_nothing() {
     let seed = seed("kept without power");
     let drops = |env: &TestEnv| Storage::LosesUnsynced(Arc::new(Disk::under(&env.store())));
     run_rounds(TestEnv::new().await.with_faults(), drops, seed).await;
+}
+
+/// The checkpoint of the new key may be in memory only, after a kill. The command that removes the old key then
+/// depends on it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "tests/run kill"]
+async fn the_old_key_is_removed_only_when_the_checkpoint_of_the_new_one_is_on_the_disk() {
+    let seed = seed("removed");
+    let env = TestEnv::new().await;
+    let disk = Arc::new(Disk::under(&env.store()));
+    let storage = Storage::LosesUnsynced(Arc::clone(&disk));
+    let run = Run::new(env, storage, seed);
+    let command_duration = Duration::from_millis(300);
+    let load = Load::start(&run.env, CALLERS, seed);
+    let mut maintenance =
+        Maintenance { run, load, keys: Vec::new(), command_duration, interrupted: (0, 0), overlaps: 0 };
+    let process = maintenance.run.start().await;
+    maintenance.load.wait_for_answers(20).await;
+    let no_load = Load::start(&maintenance.run.env, 0, seed);
+    std::mem::replace(&mut maintenance.load, no_load).stop().await;
+    maintenance.rotate().await;
+    // From here on, writes stay in memory.
+    disk.syncs(Syncs::Lie);
+    process.signal("-HUP");
+    let env = Arc::clone(&maintenance.run.env);
+    until("a checkpoint of the new key", async || {
+        log::audit(&env, &["verify", "--verifier", &keys(&env)[0]]).0 == Some(0)
+    })
+    .await;
+    process.kill();
+    disk.syncs(Syncs::Work);
+    let (code, output) = maintenance.run_to_end(maintenance.command(END)).await;
+    assert_eq!(code, Some(0), "{output}");
+    disk.cut_power(Unsynced::AllLost, &mut maintenance.run.rng);
+    let (code, output) = log::audit(&env, &["verify"]);
+    assert_eq!(code, Some(0), "{output}");
 }

@@ -36,6 +36,8 @@ pub(super) async fn run(args: RotateKeyArgs) -> Result<ExitCode, Failure> {
         if !signs(&log, &SigningKey::open(&path, &log.origin)?).await? {
             return Err("the new key does not sign yet: start the service, or send it SIGHUP".into());
         }
+        // Without the old key, the log depends on the checkpoint that was just read.
+        store::sync(&log.store)?;
         let key = SigningKey::drop_previous(&path, &log.origin)?;
         let notes = ["after the next start or SIGHUP of the service, only this key signs:", key.verifier()];
         print(&report(&path, &key, "ENDED").notes(notes.map(str::to_owned)), &args.output)?;

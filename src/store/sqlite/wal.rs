@@ -3,7 +3,8 @@
 //! reads wait for a moment, reads that take too long are interrupted, and the log is emptied.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc, Weak,
@@ -20,9 +21,10 @@ use tokio::{
 
 use super::{
     error::{failed, unavailable},
+    file,
     writer::Writer,
 };
-use crate::ports::Unavailable;
+use crate::{ports::Unavailable, store::error::OpenError};
 
 /// The length in bytes from which the write-ahead log is emptied.
 pub(super) const MAX_WAL: u64 = 32 << 20;
@@ -119,6 +121,20 @@ pub(super) fn path(database: &Path) -> PathBuf {
 /// The length of the write-ahead log in bytes.
 pub(super) fn length(wal: &Path) -> u64 {
     fs::metadata(wal).map_or(0, |file| file.len())
+}
+
+/// Puts on disk what readers of the database of this URL see. What is not in the write-ahead log is synced
+/// already, because SQLite begins the log again only after it has synced the database.
+pub(in crate::store) fn sync(url: &str) -> Result<(), OpenError> {
+    let database = file::path(url)?;
+    let wal = path(&database);
+    let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+    let synced = match sync(&wal) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(()) => wal.parent().map_or(Ok(()), sync),
+        failed => failed,
+    };
+    synced.map_err(|source| OpenError::NotWritable { path: database, source })
 }
 
 /// Starts the task for the store in this file. Needs a runtime.
