@@ -197,15 +197,21 @@ async fn a_new_key_of_a_rule_follows_the_job_that_sets_the_old_one() {
     service.stop().await;
 }
 
+/// An enforced rule for `/payments/new-*`, after its first evaluation.
+async fn enforce_new_groups(service: &Service) -> EncryptionRule {
+    let rules = RuleCaller::new(service, "payments", BULK);
+    let created = rules.create(rule(RuleMode::Enforce, &["/payments/new-*"], &key("good"))).await.unwrap();
+    rules.wait_for_evaluation(&created.id).await;
+    created
+}
+
 #[tokio::test]
 async fn a_finding_says_why_the_change_after_an_event_failed() {
     let denied = "User: arn:aws:sts::111122223333:assumed-role/LogKeyAssociator/x is not authorized to perform: logs:AssociateKmsKey with an explicit deny in a service control policy";
     let effect =
         Effect::Error { code: "AccessDeniedException".into(), message: Some(denied.into()), status: None };
     let service = with_events(1, &[Fault::on("AssociateKmsKey", effect)]).await;
-    let rules = RuleCaller::new(&service, "payments", BULK);
-    let created = rules.create(rule(RuleMode::Enforce, &["/payments/new-*"], &key("good"))).await.unwrap();
-    rules.wait_for_evaluation(&created.id).await;
+    let created = enforce_new_groups(&service).await;
     let logs = crate::event_queue::logs(&service.sandbox);
     logs.create_log_group().log_group_name("/payments/new-1").send().await.unwrap();
     let caller = service.caller("payments", BULK);
@@ -226,9 +232,7 @@ async fn a_finding_says_why_the_change_after_an_event_failed() {
 #[tokio::test]
 async fn a_burst_of_new_groups_leaves_no_group_without_its_key_and_no_finding() {
     let service = with_events(1, &[]).await;
-    let rules = RuleCaller::new(&service, "payments", BULK);
-    let created = rules.create(rule(RuleMode::Enforce, &["/payments/new-*"], &key("good"))).await.unwrap();
-    rules.wait_for_evaluation(&created.id).await;
+    let created = enforce_new_groups(&service).await;
     let logs = crate::event_queue::logs(&service.sandbox);
     let names: Vec<String> = (0..50).map(|n| format!("/payments/new-{n}")).collect();
     let creations = names.iter().map(|name| logs.create_log_group().log_group_name(name).send());
@@ -260,9 +264,7 @@ async fn a_burst_of_new_groups_leaves_no_group_without_its_key_and_no_finding() 
 #[tokio::test]
 async fn a_new_group_gets_its_key_from_an_event() {
     let service = with_events(1, &[]).await;
-    let rules = RuleCaller::new(&service, "payments", BULK);
-    let created = rules.create(rule(RuleMode::Enforce, &["/payments/new-*"], &key("good"))).await.unwrap();
-    rules.wait_for_evaluation(&created.id).await;
+    enforce_new_groups(&service).await;
     let caller = service.caller("payments", BULK);
     let logs = crate::event_queue::logs(&service.sandbox);
     for name in ["/payments/new-1", "/payments/old-1"] {
